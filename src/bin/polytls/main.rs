@@ -1,0 +1,2 @@
+//! The `polytls` program.
+fn main() {}

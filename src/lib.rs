@@ -1,0 +1,1 @@
+//! One TLS API over many TLS engines.

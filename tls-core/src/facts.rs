@@ -1,0 +1,45 @@
+//! What a handshake settled.
+
+use rustls_pki_types::CertificateDer;
+
+use crate::iana::{CipherSuite, Group, ProtocolVersion};
+
+/// What the handshake settled: gathered once when it completes, constant from then on (contract
+/// K10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Facts {
+    /// The protocol version.
+    pub protocol_version: ProtocolVersion,
+    /// The cipher suite.
+    pub cipher_suite: CipherSuite,
+    /// The key-exchange group; `None` if the key exchange used none (TLS 1.2 resumption, RSA key
+    /// exchange) or the backend cannot tell
+    /// ([`Feature::NegotiatedGroup`](crate::Feature::NegotiatedGroup)).
+    pub group: Option<Group>,
+    /// The application protocol, if one was negotiated.
+    pub alpn: Option<Vec<u8>>,
+    /// The server name indication: sent by this client, or received by this server, in lower case.
+    pub server_name: Option<String>,
+    /// Whether a session was resumed.
+    pub resumed: bool,
+    /// The chain the peer presented, leaf first; after a resumption the leaf that was
+    /// authenticated then, with the rest of the chain if the engine keeps it. `None` if the peer
+    /// presented none.
+    pub peer_certificates: Option<Vec<CertificateDer<'static>>>,
+}
+
+impl Facts {
+    /// Facts with only what every handshake has.
+    pub fn new(protocol_version: ProtocolVersion, cipher_suite: CipherSuite) -> Self {
+        Self {
+            protocol_version,
+            cipher_suite,
+            group: None,
+            alpn: None,
+            server_name: None,
+            resumed: false,
+            peer_certificates: None,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The session traits, and the contract every implementation keeps.
+//!
+//! Clauses are numbered K1 to K20; the conformance suite names the clause each of its cases holds
+//! a backend to. Those that concern one call stand on that call, the others here:
+//!
+//! * **K4, bounded.** Pending ciphertext is bounded by
+//!   [`pending_output_bound`](crate::config::Parameters::pending_output_bound) and at most one
+//!   record more, and allocated only while used. Per session, at most 32 consecutive records
+//!   without application data, 32 KeyUpdates without application data between them, 4 warning
+//!   alerts, 64 KiB of ClientHello, 128 KiB of one handshake message, and 16 tickets kept. Beyond:
+//!   a fatal error with the fitting alert.
+//! * **K8, no leak between sessions.** Nothing that another session, or another user of the same
+//!   library, leaves on the thread influences a session, and a session leaves nothing behind.
+//! * **K9, no panic** reaches the caller from anything a peer sends.
+//! * **K11, unsupported is loud.** What is outside the backend's capabilities is refused when the
+//!   context is built, or at the call before the engine is touched; never ignored.
+//! * **K16, one step per call.** Work is bounded by the bytes given or held; counts are true;
+//!   one-byte input and one-byte output make progress.
+//! * **K18.** A TLS 1.3 client that writes before it has read its tickets works.
+//! * **K20.** `read`, `write` and a would-block `read` allocate nothing beyond the engine's own,
+//!   take no lock, format nothing.
+
+use std::fmt::Debug;
+#[cfg(unix)]
+use std::io::{IoSlice, IoSliceMut};
+#[cfg(unix)]
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustls_pki_types::CertificateDer;
+
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::iana::{CipherSuite, Group, ProtocolVersion};
+use crate::status::Progress;
+#[cfg(unix)]
+use crate::status::Status;
+
+/// Which side of the connection a context or session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The side that sends the ClientHello.
+    Client,
+    /// The side that answers it.
+    Server,
+}
+
+/// What buffer and socket sessions have in common: everything but moving bytes.
+///
+/// Dropping a session does no I/O and never blocks (K7).
+pub trait Session: Debug + Send {
+    /// Which side this session is.
+    fn role(&self) -> Role;
+
+    /// What the handshake settled. `None` until `handshake` has given `Complete`, and for ever if
+    /// the handshake failed; constant afterwards (K10).
+    fn facts(&self) -> Option<&Facts>;
+
+    /// How many bytes of ciphertext the session holds for the peer.
+    fn pending_output(&self) -> usize;
+
+    /// How many bytes held in the session `read` can turn into progress without the transport;
+    /// 0 after `read` gave `WantRead`, even if a part of a record is held (K6).
+    fn buffered(&self) -> usize;
+
+    /// The error the session failed with, returned from every further call (K5).
+    fn failure(&self) -> Option<&Error>;
+
+    /// Whether our close_notify has left the session, or, after a quiet shutdown, would have.
+    fn close_notify_sent(&self) -> bool;
+
+    /// Whether the peer's authenticated close_notify was seen.
+    fn close_notify_received(&self) -> bool;
+
+    /// Whether `handshake` has given `Complete`.
+    fn is_handshake_complete(&self) -> bool {
+        self.facts().is_some()
+    }
+
+    /// The negotiated version, once the handshake is complete.
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.facts().map(|facts| facts.protocol_version)
+    }
+
+    /// The negotiated cipher suite, once the handshake is complete.
+    fn cipher_suite(&self) -> Option<CipherSuite> {
+        self.facts().map(|facts| facts.cipher_suite)
+    }
+
+    /// The negotiated group; see [`Facts::group`].
+    fn group(&self) -> Option<Group> {
+        self.facts()?.group
+    }
+
+    /// The negotiated application protocol, if any, once the handshake is complete.
+    fn alpn(&self) -> Option<&[u8]> {
+        self.facts()?.alpn.as_deref()
+    }
+
+    /// The server name indication, if any, once the handshake is complete.
+    fn server_name(&self) -> Option<&str> {
+        self.facts()?.server_name.as_deref()
+    }
+
+    /// Whether a session was resumed, once the handshake is complete.
+    fn resumed(&self) -> Option<bool> {
+        self.facts().map(|facts| facts.resumed)
+    }
+
+    /// The peer's verified chain, leaf first; see [`Facts::peer_certificates`].
+    fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.facts()?.peer_certificates.as_deref()
+    }
+}
+
+/// A session without I/O: the caller passes ciphertext in and out.
+///
+/// No call blocks. `WantRead`: call again with more input, or tell of its end with
+/// [`input_eof`](Self::input_eof). `WantWrite`: [`drain`](Self::drain), send, call again.
+///
+/// **Fatal errors (K5).** A call that meets one and has an alert to send gives `WantWrite`, with
+/// true counts, and so does every later call until the alert has been drained; from then on every
+/// call gives the same error. A fatal error without an alert to send is given at once, and the
+/// input of that call is void. Plaintext decrypted before is delivered first. `drain` works after
+/// a fatal error.
+pub trait BufferSession: Session {
+    /// Takes one step of the handshake: `input` is ciphertext from the peer, which may be
+    /// decrypted in place; ciphertext for the peer goes to `output`.
+    ///
+    /// Pending output goes first: no input is consumed until it is drained (K1). `Complete` once
+    /// the handshake is complete and all its output has left the session; from then on always
+    /// `Complete`, without touching input or output. Bytes not consumed belong to `read`.
+    ///
+    /// # Errors
+    ///
+    /// Everything but `Config`, `Unsupported` and `Io`.
+    fn handshake(&mut self, input: &mut [u8], output: &mut [u8]) -> Result<Progress>;
+
+    /// Decrypts: `input` is ciphertext from the peer, which may be decrypted in place; application
+    /// data goes to `plaintext`.
+    ///
+    /// `Complete` with the bytes produced; what did not fit is kept for the next call, for which
+    /// `input` may be empty. `WantRead` when all input was consumed and nothing is left to deliver.
+    /// `WantWrite` only if a reply is owed to the peer and there is no room for it within the bound
+    /// on pending output and 4 KiB more. `Closed` after an authenticated close_notify, at which
+    /// point bytes that follow it are left with the caller (K2). An empty `plaintext` gives
+    /// `Complete` and consumes nothing (K17).
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(HandshakeIncomplete)`; `Truncated` after `input_eof` without close_notify;
+    /// `PeerAlert`, `Protocol`, `Certificate`, `Backend`.
+    fn read(&mut self, input: &mut [u8], plaintext: &mut [u8]) -> Result<Progress>;
+
+    /// Encrypts: takes bytes of `plaintext`, puts ciphertext into `output` and keeps what does not
+    /// fit, up to the bound on pending output.
+    ///
+    /// `Complete` with the number of bytes taken, which may be fewer than given; they need never be
+    /// presented again (K3). `WantWrite` with 0 taken when the bound is reached. Earlier pending
+    /// ciphertext always leaves first. An empty `plaintext` gives `Complete` (K17).
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(HandshakeIncomplete)`, `Misuse(WriteAfterShutdown)`, and the session's failure.
+    fn write(&mut self, plaintext: &[u8], output: &mut [u8]) -> Result<Progress>;
+
+    /// Ends our side of the connection with a close_notify (RFC 8446 section 6.1); reading goes on
+    /// (K7).
+    ///
+    /// `WantWrite` until the close_notify has left the session, `Complete` while the peer's is
+    /// outstanding, `Closed` once both were seen. Further calls send nothing. A quiet shutdown
+    /// sends nothing and is `Closed` at once.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(HandshakeIncomplete)`, and the session's failure.
+    fn shutdown(&mut self, output: &mut [u8]) -> Result<Progress>;
+
+    /// Moves pending ciphertext to `output`: `Complete` once none is left, else `WantWrite`. Never
+    /// touches the engine, never fails, and works after a fatal error.
+    fn drain(&mut self, output: &mut [u8]) -> Progress;
+
+    /// Tells the session that the transport has ended: once what was received before is used up,
+    /// calls that need more fail with `Truncated`, in the handshake too, and before any alert the
+    /// engine would like to send (K2).
+    fn input_eof(&mut self);
+}
+
+/// A session that drives a non-blocking stream socket itself.
+///
+/// No call blocks. `WantRead` and `WantWrite` say for which readiness of the descriptor to wait
+/// before calling again; `WantRead` is given only after the transport would have blocked or gave
+/// fewer bytes than asked, so edge-triggered loops are safe (K6). No SIGPIPE is raised and
+/// interrupted system calls are repeated (K19). An owning session closes the descriptor exactly
+/// once, when it is dropped; a borrowing one never.
+///
+/// **Fatal errors (K5).** A call that meets one and has an alert to send tries to send it, gives
+/// `WantWrite` while it cannot, and then the error; every later call gives the same error.
+#[cfg(unix)]
+pub trait SocketSession: Session + AsFd {
+    /// Takes the handshake as far as the socket allows; see [`BufferSession::handshake`].
+    ///
+    /// # Errors
+    ///
+    /// Everything but `Config` and `Unsupported`.
+    fn handshake(&mut self) -> Result<Status>;
+
+    /// Reads and decrypts; [`Progress::produced`] counts the application data. See
+    /// [`BufferSession::read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`BufferSession::read`], and `Io`, `Reset`.
+    fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress>;
+
+    /// Reads into several buffers, in order; see [`Self::read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`].
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> Result<Progress>;
+
+    /// Encrypts and sends as much as the socket takes; [`Progress::consumed`] counts the plaintext
+    /// taken. See [`BufferSession::write`]. `Complete` may leave ciphertext pending: `flush`.
+    ///
+    /// # Errors
+    ///
+    /// As [`BufferSession::write`], and `Io`, `Reset`.
+    fn write(&mut self, plaintext: &[u8]) -> Result<Progress>;
+
+    /// Writes from several buffers, in order, as if they were one; see [`Self::write`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write`].
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> Result<Progress>;
+
+    /// Sends pending ciphertext: `Complete` once none is left, else `WantWrite`. Never touches the
+    /// engine, and works after a fatal error.
+    ///
+    /// # Errors
+    ///
+    /// `Io`, `Reset`.
+    fn flush(&mut self) -> Result<Status>;
+
+    /// Ends our side of the connection with a close_notify; see [`BufferSession::shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`BufferSession::shutdown`], and `Io`, `Reset`.
+    fn shutdown(&mut self) -> Result<Status>;
+
+    /// Takes the session apart: the descriptor, and application data received and not yet read.
+    ///
+    /// # Errors
+    ///
+    /// The session itself comes back, with `Misuse(CiphertextHeld)` while it holds ciphertext in
+    /// either direction, a part of a record included, or `Misuse(BorrowedDescriptor)`.
+    fn into_fd<'session>(self: Box<Self>) -> std::result::Result<Detached, DetachError<'session>>
+    where
+        Self: 'session;
+}
+
+/// What is left of a socket session that was taken apart.
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct Detached {
+    /// The descriptor, still in non-blocking mode.
+    pub fd: OwnedFd,
+    /// Application data received and not yet read.
+    pub plaintext: Vec<u8>,
+}
+
+/// A socket session that cannot be taken apart now, and why.
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct DetachError<'session> {
+    /// The session, unchanged.
+    pub session: Box<dyn SocketSession + 'session>,
+    /// Why it cannot be taken apart.
+    pub error: Error,
+}

@@ -1,0 +1,284 @@
+//! Where a session stands: the rules of the contract that do not depend on the engine.
+
+use crate::error::{Error, Misuse, Operation, Result};
+use crate::facts::Facts;
+use crate::status::Status;
+
+/// How many bytes above the bound on pending output a reply to the peer may take (K1).
+pub const OUTPUT_RESERVE: usize = 4 * 1024;
+
+/// Where a session stands: handshaking, open or failed, and which close_notify has been seen.
+///
+/// Each call of a session asks its gate first; what the gate answers is the call's result, and the
+/// engine is not touched. Sticky errors, the before-handshake rule, empty buffers, shutdown and
+/// truncation are decided here, the same for every backend.
+#[derive(Debug, Default)]
+pub struct Lifecycle {
+    facts: Option<Box<Facts>>,
+    failure: Option<Failure>,
+    close_notify: CloseNotify,
+    close_notify_received: bool,
+    input_ended: bool,
+}
+
+#[derive(Debug)]
+struct Failure {
+    error: Error,
+    /// An alert was queued behind the output, and the error waits for it to leave.
+    announces: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum CloseNotify {
+    #[default]
+    None,
+    Queued,
+    Sent,
+}
+
+impl Lifecycle {
+    /// A session whose handshake has not begun.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What `handshake` gives without touching the engine, if anything. `pending_output` in bytes.
+    #[inline]
+    pub fn gate_handshake(&self, pending_output: usize) -> Option<Result<Status>> {
+        if let Some(verdict) = self.gate_failure(pending_output) {
+            return Some(verdict);
+        }
+        self.facts.as_ref().map(|_| Ok(Status::Complete))
+    }
+
+    /// What `read` gives without touching the engine, if anything. `plaintext_len`: room for
+    /// plaintext, in bytes. Plaintext held from before a failure goes first: ask only when none is
+    /// held.
+    #[inline]
+    pub fn gate_read(&self, plaintext_len: usize, pending_output: usize) -> Option<Result<Status>> {
+        if let Some(verdict) = self.gate_failure(pending_output) {
+            return Some(verdict);
+        }
+        if self.facts.is_none() {
+            return Some(Err(incomplete(Operation::Read)));
+        }
+        if plaintext_len == 0 {
+            return Some(Ok(Status::Complete));
+        }
+        self.close_notify_received.then_some(Ok(Status::Closed))
+    }
+
+    /// What `write` gives without touching the engine, if anything. `plaintext_len` in bytes.
+    #[inline]
+    pub fn gate_write(
+        &self,
+        plaintext_len: usize,
+        pending_output: usize,
+    ) -> Option<Result<Status>> {
+        if let Some(verdict) = self.gate_failure(pending_output) {
+            return Some(verdict);
+        }
+        if self.facts.is_none() {
+            return Some(Err(incomplete(Operation::Write)));
+        }
+        if self.close_notify != CloseNotify::None {
+            return Some(Err(Error::misuse(
+                Misuse::WriteAfterShutdown,
+                Operation::Write,
+            )));
+        }
+        (plaintext_len == 0).then_some(Ok(Status::Complete))
+    }
+
+    /// What `shutdown` gives without touching the engine, if anything. After `None` the session
+    /// queues its close_notify, calls [`Self::queue_close_notify`], drains, and gives
+    /// [`Self::shutdown_status`].
+    pub fn gate_shutdown(&self, pending_output: usize) -> Option<Result<Status>> {
+        if let Some(verdict) = self.gate_failure(pending_output) {
+            return Some(verdict);
+        }
+        self.facts
+            .is_none()
+            .then(|| Err(incomplete(Operation::Shutdown)))
+    }
+
+    fn gate_failure(&self, pending_output: usize) -> Option<Result<Status>> {
+        let failure = self.failure.as_ref()?;
+        if failure.announces && pending_output > 0 {
+            return Some(Ok(Status::WantWrite));
+        }
+        Some(Err(failure.error.clone()))
+    }
+
+    /// The handshake is complete and its output has left the session.
+    pub fn complete_handshake(&mut self, facts: Facts) {
+        debug_assert!(self.facts.is_none(), "facts are frozen");
+        self.facts = Some(Box::new(facts));
+    }
+
+    /// The session has failed; the first failure stays. If its alert is queued in the pending
+    /// output (`announces`), the error is given once the output has left, otherwise at once.
+    /// Returns what the call that failed gives.
+    pub fn fail(&mut self, error: Error, announces: bool, pending_output: usize) -> Result<Status> {
+        let failure = self.failure.get_or_insert(Failure { error, announces });
+        if failure.announces && pending_output > 0 {
+            return Ok(Status::WantWrite);
+        }
+        Err(failure.error.clone())
+    }
+
+    /// Takes back that an alert is on its way: the transport is gone.
+    pub fn abandon_alert(&mut self) {
+        if let Some(failure) = &mut self.failure {
+            failure.announces = false;
+        }
+    }
+
+    /// The close_notify of this side is queued; `false` if it already was, and nothing may be sent.
+    pub fn queue_close_notify(&mut self) -> bool {
+        if self.close_notify != CloseNotify::None {
+            return false;
+        }
+        self.close_notify = CloseNotify::Queued;
+        true
+    }
+
+    /// The output was drained, or nothing is to be sent: a queued close_notify has left.
+    #[inline]
+    pub fn output_drained(&mut self) {
+        if self.close_notify == CloseNotify::Queued {
+            self.close_notify = CloseNotify::Sent;
+        }
+    }
+
+    /// What `shutdown` gives, given how far both close_notify alerts are.
+    pub fn shutdown_status(&self, quiet: bool) -> Status {
+        match self.close_notify {
+            CloseNotify::None | CloseNotify::Queued => Status::WantWrite,
+            CloseNotify::Sent if quiet || self.close_notify_received => Status::Closed,
+            CloseNotify::Sent => Status::Complete,
+        }
+    }
+
+    /// The peer's authenticated close_notify was seen.
+    pub fn receive_close_notify(&mut self) {
+        self.close_notify_received = true;
+    }
+
+    /// The transport has ended.
+    pub fn end_input(&mut self) {
+        self.input_ended = true;
+    }
+
+    /// Whether the transport has ended.
+    #[inline]
+    pub fn input_ended(&self) -> bool {
+        self.input_ended
+    }
+
+    /// See [`Session::facts`](crate::Session::facts).
+    #[inline]
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_deref()
+    }
+
+    /// See [`Session::failure`](crate::Session::failure).
+    pub fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref().map(|failure| &failure.error)
+    }
+
+    /// See [`Session::close_notify_sent`](crate::Session::close_notify_sent).
+    pub fn close_notify_sent(&self) -> bool {
+        self.close_notify == CloseNotify::Sent
+    }
+
+    /// See [`Session::close_notify_received`](crate::Session::close_notify_received).
+    pub fn close_notify_received(&self) -> bool {
+        self.close_notify_received
+    }
+}
+
+#[cold]
+fn incomplete(operation: Operation) -> Error {
+    Error::misuse(Misuse::HandshakeIncomplete, operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::iana::{CipherSuite, ProtocolVersion};
+
+    fn open() -> Lifecycle {
+        let mut lifecycle = Lifecycle::new();
+        lifecycle.complete_handshake(Facts::new(
+            ProtocolVersion::TLS1_3,
+            CipherSuite::TLS_AES_128_GCM_SHA256,
+        ));
+        lifecycle
+    }
+
+    #[test]
+    fn nothing_but_the_handshake_before_it_is_complete() {
+        let lifecycle = Lifecycle::new();
+        let incomplete = ErrorKind::Misuse(Misuse::HandshakeIncomplete);
+        assert!(lifecycle.gate_handshake(0).is_none());
+        for verdict in [
+            lifecycle.gate_read(0, 0),
+            lifecycle.gate_write(0, 0),
+            lifecycle.gate_shutdown(0),
+        ] {
+            assert_eq!(verdict.unwrap().unwrap_err().kind(), incomplete);
+        }
+    }
+
+    #[test]
+    fn empty_buffers_complete_unless_the_session_failed() {
+        let mut lifecycle = open();
+        assert_eq!(
+            lifecycle.gate_read(0, 0).unwrap().unwrap(),
+            Status::Complete
+        );
+        assert_eq!(
+            lifecycle.gate_write(0, 0).unwrap().unwrap(),
+            Status::Complete
+        );
+        let error = Error::new(ErrorKind::Protocol, Operation::Read);
+        assert!(lifecycle.fail(error, false, 0).is_err());
+        assert!(lifecycle.gate_read(0, 0).unwrap().is_err());
+        assert!(lifecycle.gate_write(0, 0).unwrap().is_err());
+    }
+
+    #[test]
+    fn an_error_waits_for_its_alert_and_then_stays() {
+        let mut lifecycle = open();
+        let error = Error::new(ErrorKind::Protocol, Operation::Read);
+        assert_eq!(lifecycle.fail(error, true, 7).unwrap(), Status::WantWrite);
+        assert_eq!(
+            lifecycle.gate_handshake(1).unwrap().unwrap(),
+            Status::WantWrite
+        );
+        for _ in 0..3 {
+            let kind = lifecycle.gate_write(5, 0).unwrap().unwrap_err().kind();
+            assert_eq!(kind, ErrorKind::Protocol);
+        }
+        let second = Error::new(ErrorKind::Truncated, Operation::Read);
+        let kind = lifecycle.fail(second, false, 0).unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::Protocol, "the first failure stays");
+    }
+
+    #[test]
+    fn shutdown_is_half_close_and_sends_once() {
+        let mut lifecycle = open();
+        assert!(lifecycle.queue_close_notify());
+        assert!(!lifecycle.queue_close_notify());
+        assert_eq!(lifecycle.shutdown_status(false), Status::WantWrite);
+        lifecycle.output_drained();
+        assert_eq!(lifecycle.shutdown_status(false), Status::Complete);
+        assert!(lifecycle.gate_read(1, 0).is_none(), "reading goes on");
+        assert!(lifecycle.gate_write(1, 0).unwrap().is_err());
+        lifecycle.receive_close_notify();
+        assert_eq!(lifecycle.shutdown_status(false), Status::Closed);
+        assert_eq!(lifecycle.gate_read(1, 0).unwrap().unwrap(), Status::Closed);
+    }
+}

@@ -1,0 +1,5 @@
+//! Socket sessions out of buffer sessions.
+
+/// Placeholder until the pump lands.
+#[derive(Debug)]
+pub struct SocketPump<S>(S);
