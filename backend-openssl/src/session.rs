@@ -1,0 +1,46 @@
+//! Sessions: the shared libssl data path over this library.
+
+use std::borrow::Cow;
+use std::ffi::c_ulong;
+
+use tls_core::iana::AlertDescription;
+use tls_core::{Facts, Result};
+use tls_libssl::{BufferEngineSession, Diagnosis, Engine};
+#[cfg(unix)]
+use tls_libssl::SocketEngineSession;
+
+use crate::ffi::OpenSslEngine;
+use crate::{error, verify};
+
+/// A session without I/O over OpenSSL.
+pub type BufferSession = BufferEngineSession<OpenSslEngine>;
+
+/// A session over OpenSSL that drives a socket.
+#[cfg(unix)]
+pub type SocketSession<'fd> = SocketEngineSession<'fd, OpenSslEngine>;
+
+impl Engine for OpenSslEngine {
+    fn facts(&self) -> Result<Facts> {
+        verify::facts(self.ssl())
+    }
+
+    fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {
+        error::diagnose(self.ssl(), codes)
+    }
+
+    fn alert_sent(&self) -> Option<AlertDescription> {
+        self.observed().alert_sent()
+    }
+
+    fn warnings_received(&self) -> u32 {
+        self.observed().warnings_received()
+    }
+
+    fn records_received(&self) -> u64 {
+        self.observed().records_received()
+    }
+
+    fn take_panic(&mut self) -> Option<Cow<'static, str>> {
+        None
+    }
+}
