@@ -1,1 +1,50 @@
 //! One TLS API over many TLS engines.
+//!
+//! A program is written once against the traits here, and says which engine does the work: by cargo
+//! feature and type (`polytls::rustls()`), or by name at run time ([`backend`]).
+//!
+//! | feature | name at run time | engine |
+//! |---|---|---|
+//! | `rustls` (default) | `rustls` | rustls with the aws-lc-rs provider |
+//! | `rustls-ring` | `rustls-ring` | rustls with ring |
+//! | `openssl` | `openssl` | OpenSSL, as pkg-config or `OPENSSL_DIR` finds it |
+//! | `openssl-vendored` | `openssl` | OpenSSL, built from source |
+//!
+//! Features add and never change one another. A [`Backend`] makes [`Context`]s from
+//! [`ClientConfig`] and [`ServerConfig`]; a context makes sessions; a session is driven without
+//! ever blocking, as [`BufferSession`] (ciphertext goes through the caller's memory) or
+//! [`SocketSession`] (the session drives a descriptor). [`TlsStream`] is the blocking way. What a
+//! backend cannot do stands in its [`Capabilities`] and is refused when a context is built. The
+//! contract that holds on every backend is on the traits in [`session`].
+//!
+//! ```
+//! # fn main() -> polytls::Result<()> {
+//! for backend in polytls::backends() {
+//!     println!("{}: {}", backend.name(), backend.build_info());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod registry;
+
+pub use tls_core::{config, iana, pki_types, session};
+
+pub use tls_core::{
+    Alert, AlertDirection, Backend, BufferSession, BuildInfo, Capabilities, CertificateProblem,
+    ClientConfig, ConfigProblem, Context, DynBackend, DynContext, Error, ErrorKind, Facts, Feature,
+    Misuse, Operation, Progress, Result, Role, ServerConfig, Session, SessionOptions,
+    SharedParameter, Source, Status, Support, TlsStream,
+};
+#[cfg(unix)]
+pub use tls_core::{DetachError, Detached, SocketSession};
+
+#[cfg(feature = "openssl")]
+pub use registry::openssl;
+#[cfg(feature = "rustls")]
+pub use registry::rustls;
+#[cfg(feature = "rustls-ring")]
+pub use registry::rustls_ring;
+pub use registry::{backend, backend_names, backends};
