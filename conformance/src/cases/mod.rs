@@ -1,0 +1,77 @@
+//! The cases, by topic.
+//!
+//! # How to write a case
+//!
+//! A case is a function `fn(&Scene<'_>) -> CaseResult` and an entry in the `CASES` of its topic:
+//!
+//! ```ignore
+//! Case {
+//!     rfc: "RFC 8446 6.1",
+//!     clauses: &["K7"],
+//!     items: &["seed-api 52", "behaviours 49"],
+//!     ..Case::new("close.half_close", half_close)
+//! }
+//! ```
+//!
+//! It runs in buffer and in socket mode, with TLS 1.2 and with 1.3: four runs, four verdicts. Only
+//! where the clause or the RFC itself knows the behaviour in one of them alone, the entry says so
+//! (`modes: Modes::SocketOnly`, `versions: Versions::TLS13`).
+//!
+//! * `requires` names the features without which the case makes no sense; a backend that lacks one
+//!   is asked for it and must refuse ([`ask`](crate::ask)). Never test for a feature and return
+//!   early: the run would count as passed. `scene.has(..)` is for details within a case.
+//! * Build pairs with [`Scene::connected`], [`Scene::pair`], or step by step with
+//!   [`Scene::build`]: configurations from `scene.client_config()` and `scene.server_config()`,
+//!   changed as needed, `.window(..)`, `.tcp()`.
+//! * [`Endpoint`](crate::Endpoint) calls behave alike in both modes. Nothing moves between the two
+//!   unless the case moves it: [`Pair::relay`](crate::Pair::relay), or a driver that does
+//!   (`handshake`, `settle`, `transfer`, `read_exact`, `read_to_end`, `shutdown`, `until_error`,
+//!   and `pump_until` for everything else). Drivers fail with `hang` where nothing moves any more,
+//!   so no case needs a timeout.
+//! * Faults are scripted on the wire, alike in both modes: `pair.wire.from(Side::Client)` gives the
+//!   lane; `flip`, `insert`, `truncate` at an offset, `hold`, `release`, `cut`, `inject`, `recorded`.
+//!   Resets need `.tcp()` and socket mode.
+//! * Assert with [`ensure!`](crate::ensure) and [`check`](crate::check); `?` on any
+//!   `tls_core::Result` fails the case with the kind of the error. Alerts are compared with
+//!   `check::alert`, so that a declared known failure can name the alert an engine sends instead.
+//! * No case sleeps, reads a clock, or spawns threads, unless that is what it is about.
+//! * Every case must be able to fail: some saboteur (`conformance --self-test`) has to turn it red.
+
+mod alerts;
+mod close;
+mod config;
+mod data;
+mod descriptor;
+mod facts;
+mod handshake;
+mod limits;
+mod names;
+mod resumption;
+
+use crate::case::Case;
+
+/// Every case of the suite, by topic.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    [
+        handshake::CASES,
+        facts::CASES,
+        data::CASES,
+        close::CASES,
+        alerts::CASES,
+        names::CASES,
+        limits::CASES,
+        resumption::CASES,
+        config::CASES,
+        descriptor::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Bytes that differ from place to place and from seed to seed, so that a lost, doubled or moved
+/// piece shows.
+pub(crate) fn pattern(length: usize, seed: u8) -> Vec<u8> {
+    (0..length)
+        .map(|index| (index ^ (index >> 8) ^ (index >> 16)) as u8 ^ seed.wrapping_mul(0x3b))
+        .collect()
+}

@@ -1,0 +1,240 @@
+//! The certificates of the suite, made once per process.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::OnceLock;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType,
+};
+use time::{Duration, OffsetDateTime};
+use tls_core::config::{Identity, Roots};
+use tls_core::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// The DNS name the server's certificate is valid for.
+pub const SERVER_NAME: &str = "localhost";
+/// Another DNS name it is valid for.
+pub const SECOND_NAME: &str = "service.polytls.test";
+/// The IP address it is valid for.
+pub const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// A name no certificate here is valid for.
+pub const OTHER_NAME: &str = "other.polytls.test";
+
+/// Every certificate the cases need. All keys are ECDSA P-256; every chain but those that say so
+/// leads over [`intermediate`](Self::intermediate) to [`root`](Self::root).
+#[derive(Debug)]
+pub struct Pki {
+    /// The root that clients and servers of the suite trust.
+    pub root: CertificateDer<'static>,
+    /// The intermediate certificate that issued the leaves.
+    pub intermediate: CertificateDer<'static>,
+    /// A root nobody trusts unless told.
+    pub other_root: CertificateDer<'static>,
+    /// Server for [`SERVER_NAME`], [`SECOND_NAME`] and [`SERVER_IP`].
+    pub server: Identity,
+    /// Another server for [`SERVER_NAME`], with another key.
+    pub second_server: Identity,
+    /// The server's leaf without the intermediate certificate.
+    pub server_without_intermediate: Identity,
+    /// Server for [`SERVER_NAME`], below [`other_root`](Self::other_root).
+    pub untrusted_server: Identity,
+    /// Server for [`SERVER_NAME`] that expired yesterday.
+    pub expired: Identity,
+    /// Server for [`SERVER_NAME`] that is valid from tomorrow on.
+    pub not_yet_valid: Identity,
+    /// Server whose common name is [`SERVER_NAME`], without that name in subjectAltName (which
+    /// has [`OTHER_NAME`]).
+    pub common_name_only: Identity,
+    /// Server for [`SERVER_NAME`] whose extended key usage allows clients only.
+    pub wrong_usage: Identity,
+    /// Server for `*.wild.polytls.test`.
+    pub wildcard: Identity,
+    /// Server for [`SERVER_IP`] and no name.
+    pub ip_only: Identity,
+    /// Server with the text of [`SERVER_IP`] as a dNSName and no iPAddress.
+    pub ip_as_name: Identity,
+    /// The server's chain with a key that is not its own.
+    pub mismatched: Identity,
+    /// Client.
+    pub client: Identity,
+    /// Another client.
+    pub second_client: Identity,
+    /// Client below [`other_root`](Self::other_root).
+    pub untrusted_client: Identity,
+    /// Client that expired yesterday.
+    pub expired_client: Identity,
+    /// Client whose extended key usage allows servers only.
+    pub wrong_usage_client: Identity,
+}
+
+impl Pki {
+    /// The certificates of this process, made at the first call.
+    pub fn shared() -> &'static Self {
+        static PKI: OnceLock<Pki> = OnceLock::new();
+        PKI.get_or_init(Self::make)
+    }
+
+    /// The roots that clients and servers of the suite trust.
+    pub fn roots(&self) -> Roots {
+        Roots::given([self.root.clone()])
+    }
+
+    /// The root nobody trusts unless told.
+    pub fn other_roots(&self) -> Roots {
+        Roots::given([self.other_root.clone()])
+    }
+
+    fn make() -> Self {
+        let root = Authority::root("polytls test root");
+        let issuer = root.intermediate("polytls test intermediate");
+        let other = Authority::root("polytls other root");
+        let localhost = || Leaf::server(&[SERVER_NAME]);
+        let server = issuer.issue(
+            Leaf::server(&[SERVER_NAME, SECOND_NAME]).with_san(SanType::IpAddress(SERVER_IP)),
+        );
+        let second_server = issuer.issue(localhost());
+        Self {
+            root: root.certificate(),
+            intermediate: issuer.certificate(),
+            other_root: other.certificate(),
+            server_without_intermediate: identity(
+                vec![server.chain()[0].clone()],
+                server.key().clone_key(),
+            ),
+            mismatched: identity(server.chain().to_vec(), second_server.key().clone_key()),
+            server,
+            second_server,
+            untrusted_server: other.issue(localhost()),
+            expired: issuer.issue(localhost().valid(-30, -1)),
+            not_yet_valid: issuer.issue(localhost().valid(1, 30)),
+            common_name_only: issuer
+                .issue(Leaf::server(&[OTHER_NAME]).with_common_name(SERVER_NAME)),
+            wrong_usage: issuer.issue(localhost().with_usage(ExtendedKeyUsagePurpose::ClientAuth)),
+            wildcard: issuer.issue(Leaf::server(&["*.wild.polytls.test"])),
+            ip_only: issuer.issue(Leaf::server(&[]).with_san(SanType::IpAddress(SERVER_IP))),
+            ip_as_name: issuer.issue(
+                Leaf::server(&[]).with_san(SanType::DnsName(
+                    SERVER_IP
+                        .to_string()
+                        .try_into()
+                        .expect("digits and dots are ASCII"),
+                )),
+            ),
+            client: issuer.issue(Leaf::client("client.polytls.test")),
+            second_client: issuer.issue(Leaf::client("second-client.polytls.test")),
+            untrusted_client: other.issue(Leaf::client("client.polytls.test")),
+            expired_client: issuer.issue(Leaf::client("client.polytls.test").valid(-30, -1)),
+            wrong_usage_client: issuer.issue(
+                Leaf::client("client.polytls.test").with_usage(ExtendedKeyUsagePurpose::ServerAuth),
+            ),
+        }
+    }
+}
+
+/// A certificate authority, and the certificates between its leaves and the root.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    between: Vec<CertificateDer<'static>>,
+}
+
+impl Authority {
+    fn root(name: &str) -> Self {
+        let issuer = CertifiedIssuer::self_signed(authority(name), new_key())
+            .expect("a root of fixed parameters");
+        Self {
+            issuer,
+            between: Vec::new(),
+        }
+    }
+
+    fn intermediate(&self, name: &str) -> Self {
+        let issuer = CertifiedIssuer::signed_by(authority(name), new_key(), &self.issuer)
+            .expect("an intermediate of fixed parameters");
+        let between = vec![issuer.der().clone()];
+        Self { issuer, between }
+    }
+
+    fn certificate(&self) -> CertificateDer<'static> {
+        self.issuer.der().clone()
+    }
+
+    fn issue(&self, leaf: Leaf) -> Identity {
+        let key = new_key();
+        let certificate = leaf
+            .0
+            .signed_by(&key, &self.issuer)
+            .expect("a leaf of fixed parameters");
+        let mut chain = vec![certificate.der().clone()];
+        chain.extend(self.between.iter().cloned());
+        identity(chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+    }
+}
+
+/// The parameters of a leaf, valid from a day ago for a month unless told otherwise.
+struct Leaf(CertificateParams);
+
+impl Leaf {
+    fn server(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        Self::new(names, ExtendedKeyUsagePurpose::ServerAuth).with_common_name("polytls server")
+    }
+
+    fn client(name: &str) -> Self {
+        Self::new(vec![name.to_owned()], ExtendedKeyUsagePurpose::ClientAuth).with_common_name(name)
+    }
+
+    fn new(names: Vec<String>, usage: ExtendedKeyUsagePurpose) -> Self {
+        let mut params = CertificateParams::new(names).expect("ASCII names");
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        Self(params).with_usage(usage).valid(-1, 30)
+    }
+
+    fn with_usage(mut self, usage: ExtendedKeyUsagePurpose) -> Self {
+        self.0.extended_key_usages = vec![usage];
+        self
+    }
+
+    fn with_common_name(mut self, name: &str) -> Self {
+        self.0.distinguished_name = rcgen::DistinguishedName::new();
+        self.0.distinguished_name.push(DnType::CommonName, name);
+        self
+    }
+
+    fn with_san(mut self, name: SanType) -> Self {
+        self.0.subject_alt_names.push(name);
+        self
+    }
+
+    /// Validity in days from now.
+    fn valid(mut self, from: i64, until: i64) -> Self {
+        let now = OffsetDateTime::now_utc();
+        self.0.not_before = now + Duration::days(from);
+        self.0.not_after = now + Duration::days(until);
+        self
+    }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - Duration::days(60);
+    params.not_after = now + Duration::days(60);
+    params
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate().expect("an ECDSA P-256 key")
+}
+
+fn identity(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Identity {
+    Identity::from_der(chain, key).expect("the chain is not empty")
+}
