@@ -4,13 +4,15 @@
 //!
 //! A case is a function `fn(&Scene<'_>) -> CaseResult` and an entry in the `CASES` of its topic:
 //!
-//! ```ignore
-//! Case {
+//! ```
+//! # use conformance::{Case, CaseResult, Scene};
+//! # fn half_close(scene: &Scene<'_>) -> CaseResult { scene.connected()?.ping_pong() }
+//! const CASES: &[Case] = &[Case {
 //!     rfc: "RFC 8446 6.1",
 //!     clauses: &["K7"],
 //!     items: &["seed-api 52", "behaviours 49"],
 //!     ..Case::new("close.half_close", half_close)
-//! }
+//! }];
 //! ```
 //!
 //! It runs in buffer and in socket mode, with TLS 1.2 and with 1.3: four runs, four verdicts. Only

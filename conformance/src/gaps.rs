@@ -1,0 +1,289 @@
+//! Known failures, declared in a backend's `tests/gaps.toml`.
+//!
+//! A known failure is only ever an engine's: each names a test that shows the raw engine, without
+//! this project's code, doing the same.
+//!
+//! ```toml
+//! [[gap]]
+//! cases = "limits.key_updates/*/1.3"       # a glob over name/mode/version; a bare name means all its runs
+//! reason = "the engine ends the session without an alert"
+//! link = "https://example.org/issue/1"
+//! kind = "alert:none"                      # the label of the failure, exactly
+//! library = ">=0.23, <0.24"                # the versions of the library that do it
+//! test = "raw_engine_sends_no_alert"       # a test function beside the file
+//! ```
+
+use std::fs;
+use std::path::Path;
+
+use globset::{Glob, GlobMatcher};
+use serde::Deserialize;
+
+/// The known failures of one backend that apply to the library at hand.
+#[derive(Debug, Default)]
+pub struct Gaps {
+    gaps: Vec<Gap>,
+}
+
+/// One known failure.
+#[derive(Debug)]
+pub struct Gap {
+    matcher: GlobMatcher,
+    entry: Entry,
+}
+
+/// What stands in the file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    cases: String,
+    reason: String,
+    link: String,
+    kind: String,
+    library: String,
+    test: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    gap: Vec<Entry>,
+}
+
+impl Gaps {
+    /// Reads the text of a `gaps.toml`, leaving out entries for other versions of the library.
+    ///
+    /// # Errors
+    ///
+    /// One sentence for each thing that is wrong with the file.
+    pub fn parse(text: &str, library_version: &str) -> Result<Self, Vec<String>> {
+        let document: Document =
+            toml::from_str(text).map_err(|error| vec![format!("gaps.toml: {error}")])?;
+        let mut gaps = Vec::new();
+        let mut problems = Vec::new();
+        for entry in document.gap {
+            match Gap::new(entry, library_version) {
+                Ok(Some(gap)) => gaps.push(gap),
+                Ok(None) => {}
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Self { gaps })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Reads a `gaps.toml`, and looks for the tests it names in the files beside it. Blocks on the
+    /// file system.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse), and if a file cannot be read or a test is not there.
+    pub fn read(path: &Path, library_version: &str) -> Result<Self, Vec<String>> {
+        let unreadable = |error| vec![format!("{} cannot be read: {error}", path.display())];
+        let text = fs::read_to_string(path).map_err(unreadable)?;
+        let gaps = Self::parse(&text, library_version)?;
+        let sources = rust_sources(path.parent().unwrap_or(Path::new("."))).map_err(unreadable)?;
+        let missing: Vec<_> = gaps
+            .gaps
+            .iter()
+            .filter(|gap| !sources.contains(&format!("fn {}(", gap.entry.test)))
+            .map(|gap| {
+                format!(
+                    "gap {:?}: there is no test named {:?} beside gaps.toml",
+                    gap.entry.cases, gap.entry.test
+                )
+            })
+            .collect();
+        if missing.is_empty() {
+            Ok(gaps)
+        } else {
+            Err(missing)
+        }
+    }
+
+    /// The gaps that match a run, `name/mode/version`.
+    pub fn matching<'a>(&'a self, run: &'a str) -> impl Iterator<Item = &'a Gap> {
+        self.gaps.iter().filter(move |gap| gap.matches(run))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter()
+    }
+}
+
+impl Gap {
+    fn new(entry: Entry, library_version: &str) -> Result<Option<Self>, String> {
+        let name = format!("gap {:?}", entry.cases);
+        for (field, text) in [
+            ("cases", &entry.cases),
+            ("reason", &entry.reason),
+            ("link", &entry.link),
+            ("kind", &entry.kind),
+            ("library", &entry.library),
+            ("test", &entry.test),
+        ] {
+            if text.trim().is_empty() {
+                return Err(format!("{name}: its {field} is empty"));
+            }
+        }
+        let applies = version_matches(&entry.library, library_version)
+            .ok_or_else(|| format!("{name}: {:?} is not a version range", entry.library))?;
+        let pattern = if entry.cases.contains('/') {
+            entry.cases.clone()
+        } else {
+            format!("{}/*/*", entry.cases)
+        };
+        let matcher = Glob::new(&pattern)
+            .map_err(|error| format!("{name}: {error}"))?
+            .compile_matcher();
+        Ok(applies.then_some(Self { matcher, entry }))
+    }
+
+    /// Whether a run, `name/mode/version`, is among those that fail.
+    pub fn matches(&self, run: &str) -> bool {
+        self.matcher.is_match(run)
+    }
+
+    /// The label of the failure.
+    pub fn kind(&self) -> &str {
+        &self.entry.kind
+    }
+
+    /// Why the engine fails, and where to read about it.
+    pub fn reason(&self) -> String {
+        format!("{} ({})", self.entry.reason, self.entry.link)
+    }
+
+    /// The glob, as it stands in the file.
+    pub fn cases(&self) -> &str {
+        &self.entry.cases
+    }
+}
+
+/// Whether a version lies in a range such as `>=3.0, <4`; `None` if that is no range.
+fn version_matches(range: &str, version: &str) -> Option<bool> {
+    let version = numbers(version);
+    let mut all = true;
+    for part in range.split(',') {
+        let part = part.trim();
+        let operators: [(&str, fn(std::cmp::Ordering) -> bool); 5] = [
+            (">=", std::cmp::Ordering::is_ge),
+            ("<=", std::cmp::Ordering::is_le),
+            (">", std::cmp::Ordering::is_gt),
+            ("<", std::cmp::Ordering::is_lt),
+            ("=", std::cmp::Ordering::is_eq),
+        ];
+        let (bound, holds) = operators
+            .into_iter()
+            .find_map(|(operator, holds)| Some((part.strip_prefix(operator)?, holds)))?;
+        let bound = numbers(bound.trim());
+        if bound.is_empty() {
+            return None;
+        }
+        all &= holds(compare(&version, &bound));
+    }
+    Some(all)
+}
+
+/// The numbers a dotted version starts with; `3.0.19-dev` is 3, 0, 19.
+fn numbers(version: &str) -> Vec<u64> {
+    version
+        .split('.')
+        .map_while(|part| {
+            let digits = part
+                .find(|character: char| !character.is_ascii_digit())
+                .map_or(part, |end| &part[..end]);
+            digits.parse().ok()
+        })
+        .collect()
+}
+
+/// Compares as many numbers as the bound has: every 3.0.x equals 3.0.
+fn compare(version: &[u64], bound: &[u64]) -> std::cmp::Ordering {
+    let at = |index: usize| version.get(index).copied().unwrap_or(0);
+    (0..bound.len())
+        .map(at)
+        .collect::<Vec<_>>()
+        .as_slice()
+        .cmp(bound)
+}
+
+fn rust_sources(folder: &Path) -> std::io::Result<String> {
+    let mut all = String::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push_str(&fs::read_to_string(path)?);
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GAP: &str = r#"
+        [[gap]]
+        cases = "close.half_close"
+        reason = "because"
+        link = "https://example.org"
+        kind = "alert:none"
+        library = ">=3.0, <4"
+        test = "raw"
+    "#;
+
+    #[test]
+    fn a_bare_name_means_all_its_runs() {
+        let gaps = Gaps::parse(GAP, "3.0.19").unwrap();
+        assert_eq!(gaps.matching("close.half_close/buffer/1.2").count(), 1);
+        assert_eq!(gaps.matching("close.half_close2/buffer/1.2").count(), 0);
+        let one = GAP.replace("half_close\"", "half_close/socket/*\"");
+        let gaps = Gaps::parse(&one, "3.0.19").unwrap();
+        assert_eq!(gaps.matching("close.half_close/buffer/1.2").count(), 0);
+        assert_eq!(gaps.matching("close.half_close/socket/1.3").count(), 1);
+    }
+
+    #[test]
+    fn entries_for_other_versions_are_left_out() {
+        assert_eq!(Gaps::parse(GAP, "4.0.0").unwrap().iter().count(), 0);
+        assert_eq!(Gaps::parse(GAP, "2.9").unwrap().iter().count(), 0);
+        assert_eq!(Gaps::parse(GAP, "3.9.9-beta1").unwrap().iter().count(), 1);
+    }
+
+    #[test]
+    fn every_field_must_say_something() {
+        for field in ["because", "https://example.org", "alert:none", "raw"] {
+            let problems = Gaps::parse(&GAP.replace(field, " "), "3.0").unwrap_err();
+            assert!(problems[0].contains("is empty"), "{problems:?}");
+        }
+        assert!(Gaps::parse(&GAP.replace(">=3.0, <4", "any"), "3.0").is_err());
+        assert!(Gaps::parse(&GAP.replace("reason", "because"), "3.0").is_err());
+    }
+
+    #[test]
+    fn versions_compare_by_the_numbers_of_the_bound() {
+        for (range, version, expected) in [
+            ("=3.0", "3.0.19", true),
+            ("<=3.0", "3.0.19", true),
+            (">3.0", "3.0.19", false),
+            (">=1.1.1", "1.1.1w", true),
+            ("<1.1", "1.0.2u", true),
+            (">=0.23, <0.24", "0.23.46", true),
+            (">=0.23.50, <0.24", "0.23.46", false),
+        ] {
+            assert_eq!(
+                version_matches(range, version),
+                Some(expected),
+                "{range} {version}"
+            );
+        }
+        assert_eq!(version_matches("3.0", "3.0"), None);
+        assert_eq!(version_matches(">=", "3.0"), None);
+    }
+}
