@@ -1,1 +1,67 @@
-//! Under construction.
+//! The polytls backend over OpenSSL 3 and LibreSSL 4.
+//!
+//! The library is the one `openssl-sys` finds: `OPENSSL_DIR`, pkg-config, or with the feature
+//! `vendored` the source it names. [`OpenSsl::build_info`](tls_core::Backend::build_info) says which
+//! one that is, and its [`Capabilities`] what it can do, found out by asking the library itself
+//! once.
+//!
+//! Contexts are configured through the safe `openssl` crate; sessions run on the data path of
+//! `tls-libssl`. OpenSSL's own configuration file is read when the library starts, as every program
+//! on OpenSSL does; what the configuration of a context says goes above it.
+
+#![deny(unsafe_code)]
+
+mod caps;
+#[cfg(not(libressl))]
+mod client_hello;
+mod context;
+mod error;
+#[allow(unsafe_code, reason = "the one place where this crate calls C")]
+mod ffi;
+mod library;
+mod resumption;
+mod server_name;
+mod session;
+mod verify;
+
+use tls_core::config::Checked;
+use tls_core::{Backend, BuildInfo, Capabilities, ClientConfig, Result, ServerConfig};
+
+pub use context::OpenSslContext;
+pub use ffi::OpenSslEngine;
+pub use session::BufferSession;
+#[cfg(unix)]
+pub use session::SocketSession;
+
+/// The backend over OpenSSL or LibreSSL.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenSsl(());
+
+impl OpenSsl {
+    /// The backend; the library is initialised when it is first used.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Backend for OpenSsl {
+    const NAME: &'static str = "openssl";
+
+    type Context = OpenSslContext;
+
+    fn build_info(&self) -> BuildInfo {
+        library::build_info()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        caps::capabilities()
+    }
+
+    fn build_client(&self, config: Checked<ClientConfig>) -> Result<Self::Context> {
+        error::isolated(|| context::client(config))
+    }
+
+    fn build_server(&self, config: Checked<ServerConfig>) -> Result<Self::Context> {
+        error::isolated(|| context::server(config))
+    }
+}

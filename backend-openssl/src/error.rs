@@ -1,0 +1,166 @@
+//! What the library's errors mean: one table from its reason codes to our kinds.
+
+use std::borrow::Cow;
+use std::ffi::{c_int, c_ulong};
+
+use openssl::error::ErrorStack;
+use openssl::ssl::SslRef;
+use openssl_sys::{ERR_GET_LIB, ERR_GET_REASON};
+use tls_core::iana::AlertDescription;
+use tls_core::{
+    CertificateProblem, ConfigProblem, Error, ErrorKind, Operation, Result, SharedParameter,
+};
+use tls_libssl::Diagnosis;
+
+use crate::library::TRAITS;
+use crate::{ffi, verify};
+
+/// `ERR_LIB_SSL`, in both libraries.
+const LIB_SSL: c_int = 20;
+/// `SSL_AD_REASON_OFFSET`: reasons from here on are the peer's alerts.
+const ALERT_OFFSET: c_int = 1000;
+
+/// What a reason of the library `ERR_LIB_SSL` means.
+enum Meaning {
+    /// The peer's chain was refused; the verification result says why.
+    VerifyFailed,
+    /// This, and nothing else.
+    Kind(ErrorKind),
+    /// This, in a sentence clearer than the library's.
+    Explained(ErrorKind, &'static str),
+}
+
+/// What a failure of a session means. `codes` is the error queue, oldest first.
+///
+/// The first code that says something decides: later ones only say where it was met.
+pub(crate) fn diagnose(ssl: &SslRef, codes: &[c_ulong]) -> Diagnosis {
+    if let Some(alert) = codes.iter().copied().find_map(alert) {
+        let mut diagnosis = Diagnosis::new(ErrorKind::PeerAlert, "");
+        diagnosis.alert_received = Some(alert);
+        return diagnosis;
+    }
+    for &code in codes {
+        match meaning(code) {
+            None => {}
+            Some(Meaning::VerifyFailed) => return verify::refusal(ssl),
+            Some(Meaning::Kind(kind)) => return Diagnosis::new(kind, words(code)),
+            Some(Meaning::Explained(kind, sentence)) => return Diagnosis::new(kind, sentence),
+        }
+    }
+    match codes.first() {
+        // Whatever else the library objects to came from the peer: it was the peer's bytes that
+        // it was working on.
+        Some(&first) => Diagnosis::new(ErrorKind::Protocol, words(first)),
+        None => Diagnosis::new(ErrorKind::Backend, "the library failed without saying why"),
+    }
+}
+
+fn alert(code: c_ulong) -> Option<AlertDescription> {
+    let alert = ERR_GET_REASON(code) - ALERT_OFFSET;
+    if ERR_GET_LIB(code) != LIB_SSL {
+        return None;
+    }
+    u8::try_from(alert).ok().map(AlertDescription)
+}
+
+fn meaning(code: c_ulong) -> Option<Meaning> {
+    let reason = ERR_GET_REASON(code);
+    if reason == TRAITS.out_of_memory || reason == TRAITS.internal_error {
+        return Some(Meaning::Kind(ErrorKind::Backend));
+    }
+    if ERR_GET_LIB(code) != LIB_SSL {
+        return None;
+    }
+    if reason == TRAITS.undecodable {
+        // The only DER that the handshake itself decodes is that of certificates.
+        return Some(Meaning::Explained(
+            ErrorKind::Certificate(CertificateProblem::BadEncoding),
+            "the peer's certificate is not well-formed",
+        ));
+    }
+    Some(match reason {
+        // SSL_R_CERTIFICATE_VERIFY_FAILED
+        134 => Meaning::VerifyFailed,
+        // SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE
+        199 => Meaning::Explained(
+            ErrorKind::Certificate(CertificateProblem::Missing),
+            "the peer presented no certificate",
+        ),
+        // SSL_R_EE_KEY_TOO_SMALL, SSL_R_CA_KEY_TOO_SMALL, SSL_R_CA_MD_TOO_WEAK
+        399 | 397 | 398 => Meaning::Kind(ErrorKind::Certificate(CertificateProblem::Weak)),
+        // SSL_R_NO_APPLICATION_PROTOCOL
+        235 => Meaning::Explained(
+            ErrorKind::NoSharedParameters(SharedParameter::ApplicationProtocol),
+            "the client offers only application protocols that this server does not have",
+        ),
+        // SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_VERSION_TOO_LOW, SSL_R_VERSION_TOO_HIGH,
+        // SSL_R_UNSUPPORTED_SSL_VERSION, SSL_R_WRONG_SSL_VERSION, SSL_R_NO_PROTOCOLS_AVAILABLE
+        258 | 396 | 166 | 259 | 266 | 191 => {
+            Meaning::Kind(ErrorKind::NoSharedParameters(SharedParameter::Version))
+        }
+        // SSL_R_NO_SHARED_CIPHER, SSL_R_NO_SUITABLE_GROUPS, SSL_R_NO_SUITABLE_KEY_SHARE,
+        // SSL_R_NO_SHARED_GROUPS, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM,
+        // SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS
+        193 | 295 | 101 | 410 | 118 | 376 => {
+            Meaning::Kind(ErrorKind::NoSharedParameters(SharedParameter::CipherSuite))
+        }
+        // SSL_R_UNEXPECTED_EOF_WHILE_READING
+        294 => Meaning::Kind(ErrorKind::Truncated),
+        // SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST
+        156 | 155 => {
+            Meaning::Explained(ErrorKind::Protocol, "the client speaks plain HTTP, not TLS")
+        }
+        // SSL_R_WRONG_VERSION_NUMBER: the version in a record header is none of TLS.
+        267 => Meaning::Explained(ErrorKind::Protocol, "the peer does not speak TLS"),
+        // SSL_R_TOO_MANY_KEY_UPDATES
+        132 => Meaning::Explained(ErrorKind::Protocol, "the peer sent too many KeyUpdates"),
+        _ => return None,
+    })
+}
+
+/// The library's own words for a code, such as "bad record type".
+fn words(code: c_ulong) -> Cow<'static, str> {
+    match ffi::reason(code) {
+        Some(reason) => Cow::Borrowed(reason),
+        None => Cow::Owned(format!("error {code:#x} of the library")),
+    }
+}
+
+/// Runs code that calls the library outside a session, with an empty error queue, and leaves an
+/// empty one behind (contract K8).
+pub(crate) fn isolated<T>(work: impl FnOnce() -> T) -> T {
+    drop(ErrorStack::get());
+    let result = work();
+    drop(ErrorStack::get());
+    result
+}
+
+/// A call of the library that only fails on the library's own account.
+#[cold]
+pub(crate) fn backend(operation: Operation) -> impl FnOnce(ErrorStack) -> Error {
+    move |errors| Error::new(ErrorKind::Backend, operation).with_detail(reasons(&errors))
+}
+
+/// A part of the configuration that the library does not take; `what` names it.
+#[cold]
+pub(crate) fn config(problem: ConfigProblem, what: &str) -> impl FnOnce(ErrorStack) -> Error {
+    move |errors| Error::config(problem, format!("{what}: {}", reasons(&errors)))
+}
+
+/// The library's own words for everything it put into the queue.
+fn reasons(errors: &ErrorStack) -> String {
+    let reasons: Vec<_> = errors
+        .errors()
+        .iter()
+        .map(|error| error.reason().unwrap_or("an error without a name"))
+        .collect();
+    if reasons.is_empty() {
+        return "the library does not say why".to_owned();
+    }
+    reasons.join(", ")
+}
+
+/// [`backend`], for calls made while a context is built.
+pub(crate) fn configure<T>(result: std::result::Result<T, ErrorStack>) -> Result<T> {
+    result.map_err(backend(Operation::Configure))
+}

@@ -1,0 +1,101 @@
+//! Which library this is, and everything in which LibreSSL differs from OpenSSL: one table and a
+//! few functions for each of the two, and the only place of the crate that tells them apart.
+
+use std::ffi::c_int;
+
+use tls_core::{BuildInfo, Support};
+
+pub(crate) use this::{TRAITS, issue_no_tickets, requested_server_name, watch_server_name};
+
+/// What one library has and the other lacks.
+pub(crate) struct Traits {
+    /// Resumption in TLS 1.3.
+    pub(crate) tls13_resumption: Support,
+    /// Telling the negotiated group.
+    pub(crate) negotiated_group: Support,
+    /// `ERR_R_MALLOC_FAILURE`.
+    pub(crate) out_of_memory: c_int,
+    /// `ERR_R_INTERNAL_ERROR`.
+    pub(crate) internal_error: c_int,
+    /// `ERR_R_ASN1_LIB`.
+    pub(crate) undecodable: c_int,
+}
+
+/// How long a session id context is, in bytes: the most either library takes.
+pub(crate) const BINDING: usize = 32;
+
+/// The name and version the library gives itself.
+pub(crate) fn build_info() -> BuildInfo {
+    let text = openssl::version::version();
+    let mut words = text.split_whitespace();
+    let name = words.next().unwrap_or("OpenSSL");
+    let version = words.next().unwrap_or("unknown");
+    BuildInfo::new(name, version)
+}
+
+#[cfg(not(libressl))]
+mod this {
+    use std::ffi::c_int;
+
+    use openssl::error::ErrorStack;
+    use openssl::ssl::SslContextBuilder;
+    use tls_core::Support;
+
+    use super::Traits;
+    pub(crate) use crate::client_hello::{
+        requested as requested_server_name, watch as watch_server_name,
+    };
+
+    /// `ERR_RFLAG_FATAL` and `ERR_RFLAG_COMMON`.
+    const FATAL: c_int = 1 << 18;
+    const COMMON: c_int = 2 << 18;
+
+    pub(crate) const TRAITS: Traits = Traits {
+        tls13_resumption: Support::Native,
+        negotiated_group: Support::Native,
+        out_of_memory: 256 | FATAL | COMMON,
+        internal_error: 259 | FATAL | COMMON,
+        undecodable: 13 | COMMON,
+    };
+
+    /// Makes a server issue no TLS 1.3 tickets, neither stateless nor stateful.
+    pub(crate) fn issue_no_tickets(context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+        context.set_num_tickets(0)
+    }
+}
+
+#[cfg(libressl)]
+mod this {
+    use openssl::error::ErrorStack;
+    use openssl::ssl::{NameType, SslContextBuilder, SslRef};
+    use tls_core::Support;
+
+    use super::{BINDING, Traits};
+
+    pub(crate) const TRAITS: Traits = Traits {
+        tls13_resumption: Support::Unsupported("LibreSSL does not resume TLS 1.3 sessions"),
+        negotiated_group: Support::Unsupported("LibreSSL does not tell the negotiated group"),
+        out_of_memory: 65,
+        internal_error: 68,
+        undecodable: 13,
+    };
+
+    /// LibreSSL never issues TLS 1.3 tickets.
+    pub(crate) fn issue_no_tickets(_: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+        Ok(())
+    }
+
+    /// LibreSSL binds sessions to the server name itself, and keeps the name of the ClientHello.
+    pub(crate) fn watch_server_name(
+        _: &mut SslContextBuilder,
+        _: [u8; BINDING],
+    ) -> Result<(), ErrorStack> {
+        Ok(())
+    }
+
+    /// The name the client asked for, in lower case.
+    pub(crate) fn requested_server_name(ssl: &SslRef) -> Option<String> {
+        ssl.servername(NameType::HOST_NAME)
+            .map(str::to_ascii_lowercase)
+    }
+}

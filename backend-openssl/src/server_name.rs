@@ -1,0 +1,47 @@
+//! The server's name on clients: how it is written, sent, and remembered for the facts.
+
+use std::sync::OnceLock;
+
+use openssl::error::ErrorStack;
+use openssl::ex_data::Index;
+use openssl::ssl::{Ssl, SslRef};
+use tls_core::pki_types::ServerName;
+
+/// The name as it stands in certificates and in the server name indication: in lower case, without
+/// the dot that marks it as absolute (RFC 6066 section 3).
+pub(crate) fn host(name: &ServerName<'_>) -> String {
+    let mut host = name.to_str().to_ascii_lowercase();
+    if host.ends_with('.') {
+        host.pop();
+    }
+    host
+}
+
+/// Sends the name as server name indication, unless it is an IP address.
+pub(crate) fn send(ssl: &mut SslRef, name: &ServerName<'_>) -> Result<(), ErrorStack> {
+    let ServerName::DnsName(_) = name else {
+        return Ok(());
+    };
+    let host = host(name);
+    ssl.set_hostname(&host)?;
+    ssl.set_ex_data(index()?, Sent(host));
+    Ok(())
+}
+
+/// The name that was sent. The library's own getter answers with the name of an earlier handshake
+/// if none was sent in this one.
+pub(crate) fn sent(ssl: &SslRef) -> Option<String> {
+    ssl.ex_data(index().ok()?).map(|sent| sent.0.clone())
+}
+
+struct Sent(String);
+
+/// Where a session keeps the name it has sent.
+fn index() -> Result<Index<Ssl, Sent>, ErrorStack> {
+    static INDEX: OnceLock<Index<Ssl, Sent>> = OnceLock::new();
+    if let Some(index) = INDEX.get() {
+        return Ok(*index);
+    }
+    let index = Ssl::new_ex_index()?;
+    Ok(*INDEX.get_or_init(|| index))
+}

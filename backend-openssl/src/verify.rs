@@ -1,0 +1,295 @@
+//! Verification of the peer by the engine, and what a handshake has settled.
+
+use std::path::Path;
+
+use openssl::error::ErrorStack;
+use openssl::ssl::{SslContextBuilder, SslFiletype, SslRef, SslVerifyMode, SslVersion};
+use openssl::stack::Stack;
+use openssl::x509::store::{X509Lookup, X509Store, X509StoreBuilder};
+use openssl::x509::verify::{X509CheckFlags, X509VerifyFlags};
+use openssl::x509::{X509, X509Name, X509VerifyResult};
+use tls_core::config::{ClientAuthentication, ClientConfig, Roots};
+use tls_core::iana::{Group, ProtocolVersion};
+use tls_core::pki_types::{CertificateDer, ServerName};
+use tls_core::{CertificateProblem, ConfigProblem, Error, ErrorKind, Facts, Operation, Result};
+use tls_libssl::Diagnosis;
+
+use crate::error::{self, configure};
+use crate::{ffi, library, server_name};
+
+/// Has clients verify servers. The purpose (TLS server, or client) and with it extended key usage
+/// are checked by the engine on its own.
+pub(crate) fn servers(context: &mut SslContextBuilder, config: &ClientConfig) -> Result<()> {
+    if config.dangerous.accept_any_certificate {
+        context.set_verify(SslVerifyMode::NONE);
+        return Ok(());
+    }
+    context.set_verify(SslVerifyMode::PEER);
+    set_roots(context, &config.roots)
+}
+
+/// Has servers ask for client certificates and verify those they get.
+pub(crate) fn clients(
+    context: &mut SslContextBuilder,
+    authentication: &ClientAuthentication,
+) -> Result<()> {
+    let (mode, roots) = match authentication {
+        ClientAuthentication::None => {
+            context.set_verify(SslVerifyMode::NONE);
+            return Ok(());
+        }
+        ClientAuthentication::Optional(roots) => (SslVerifyMode::PEER, roots),
+        ClientAuthentication::Required(roots) => (
+            SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT,
+            roots,
+        ),
+    };
+    context.set_verify(mode);
+    context.set_client_ca_list(configure(acceptable_issuers(roots))?);
+    set_roots(context, roots)
+}
+
+/// Says whom a client session expects: names match subjectAltName only, and a wildcard is a whole
+/// label (K14, RFC 9525). The engine takes an IP address as such, against iPAddress entries only.
+pub(crate) fn expect(
+    ssl: &mut SslRef,
+    config: &ClientConfig,
+    name: Option<&ServerName<'static>>,
+) -> std::result::Result<(), ErrorStack> {
+    let Some(name) = name else {
+        return Ok(());
+    };
+    if config.dangerous.accept_any_certificate || config.dangerous.accept_any_name {
+        return Ok(());
+    }
+    let param = ssl.param_mut();
+    param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS | NEVER_CHECK_SUBJECT);
+    match name {
+        ServerName::IpAddress(ip) => param.set_ip((*ip).into()),
+        name => param.set_host(&server_name::host(name)),
+    }
+}
+
+/// `X509_CHECK_FLAG_NEVER_CHECK_SUBJECT`: both libraries have it, the crate names it for one.
+const NEVER_CHECK_SUBJECT: X509CheckFlags = X509CheckFlags::from_bits_retain(0x20);
+
+/// Roots are trust anchors whether they signed themselves or not (RFC 5280 section 6.1.1), as every
+/// other engine has it.
+///
+/// `X509_V_FLAG_X509_STRICT` stays off: it refuses certificates for what RFC 5280 asks of those who
+/// issue them, such as a missing authority key identifier, not of those who verify.
+fn set_roots(context: &mut SslContextBuilder, roots: &Roots) -> Result<()> {
+    context.set_cert_store(store(roots)?);
+    configure(
+        context
+            .verify_param_mut()
+            .set_flags(X509VerifyFlags::PARTIAL_CHAIN | X509VerifyFlags::TRUSTED_FIRST),
+    )
+}
+
+fn store(roots: &Roots) -> Result<X509Store> {
+    let mut store = configure(X509StoreBuilder::new())?;
+    for root in &roots.given {
+        let root = decode(root, ConfigProblem::TrustRoots, "a trust root")?;
+        store
+            .add_cert(root)
+            .map_err(error::config(ConfigProblem::TrustRoots, "a trust root"))?;
+    }
+    if roots.system {
+        add_system_roots(&mut store)?;
+    }
+    Ok(store.build())
+}
+
+/// What the library takes for the system's roots: the files that `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name, else its own. A library built elsewhere has none of its own: then those of the system are
+/// looked for.
+fn add_system_roots(store: &mut X509StoreBuilder) -> Result<()> {
+    configure(store.set_default_paths())?;
+    if ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
+        return match openssl_probe::has_ssl_cert_env_vars() {
+            true => Ok(()),
+            false => Err(Error::config(
+                ConfigProblem::TrustRoots,
+                "neither SSL_CERT_FILE nor SSL_CERT_DIR names anything that exists",
+            )),
+        };
+    }
+    if library_has_roots() {
+        return Ok(());
+    }
+    let found = openssl_probe::probe();
+    if found.cert_file.is_none() && found.cert_dir.is_empty() {
+        return Err(Error::config(
+            ConfigProblem::TrustRoots,
+            "the system's trust roots are not where they usually are",
+        ));
+    }
+    if let Some(file) = &found.cert_file {
+        let lookup = configure(store.add_lookup(X509Lookup::file()))?;
+        lookup
+            .load_cert_file(file, SslFiletype::PEM)
+            .map_err(error::config(
+                ConfigProblem::TrustRoots,
+                &file.display().to_string(),
+            ))?;
+    }
+    for directory in found.cert_dir.iter().filter_map(|path| path.to_str()) {
+        let lookup = configure(store.add_lookup(X509Lookup::hash_dir()))?;
+        configure(lookup.add_dir(directory, SslFiletype::PEM))?;
+    }
+    Ok(())
+}
+
+/// Whether the directory that the library was built for holds roots.
+fn library_has_roots() -> bool {
+    // `OPENSSLDIR: "/usr/lib/ssl"`
+    let Some(directory) = openssl::version::dir().split('"').nth(1) else {
+        return false;
+    };
+    let directory = Path::new(directory);
+    let certs = std::fs::read_dir(directory.join("certs"));
+    directory.join("cert.pem").exists() || certs.is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// The names of the roots, for the client to choose its certificate by: RFC 8446 section 4.2.4.
+fn acceptable_issuers(roots: &Roots) -> std::result::Result<Stack<X509Name>, ErrorStack> {
+    let mut names = Stack::new()?;
+    for root in &roots.given {
+        names.push(X509::from_der(root)?.subject_name().to_owned()?)?;
+    }
+    Ok(names)
+}
+
+/// Decodes a certificate of the configuration; `what` says which.
+pub(crate) fn decode(
+    certificate: &CertificateDer<'_>,
+    problem: ConfigProblem,
+    what: &str,
+) -> Result<X509> {
+    X509::from_der(certificate).map_err(error::config(problem, what))
+}
+
+/// Why the peer's chain was refused.
+pub(crate) fn refusal(ssl: &SslRef) -> Diagnosis {
+    let result = ssl.verify_result();
+    Diagnosis::new(
+        ErrorKind::Certificate(problem(result)),
+        result.error_string(),
+    )
+}
+
+fn problem(result: X509VerifyResult) -> CertificateProblem {
+    match result.as_raw() {
+        // X509_V_ERR_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY, X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD,
+        // X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD, X509_V_ERR_INVALID_EXTENSION
+        6 | 13 | 14 | 41 => CertificateProblem::BadEncoding,
+        // X509_V_ERR_UNABLE_TO_DECRYPT_CERT_SIGNATURE, X509_V_ERR_CERT_SIGNATURE_FAILURE
+        4 | 7 => CertificateProblem::BadSignature,
+        // X509_V_ERR_CERT_NOT_YET_VALID
+        9 => CertificateProblem::NotYetValid,
+        // X509_V_ERR_CERT_HAS_EXPIRED
+        10 => CertificateProblem::Expired,
+        // X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
+        // X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+        // X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, X509_V_ERR_CERT_UNTRUSTED
+        2 | 18 | 19 | 20 | 21 | 27 => CertificateProblem::UnknownIssuer,
+        // X509_V_ERR_CERT_REVOKED
+        23 => CertificateProblem::Revoked,
+        // X509_V_ERR_INVALID_PURPOSE, X509_V_ERR_CERT_REJECTED,
+        // X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE
+        26 | 28 | 39 => CertificateProblem::WrongPurpose,
+        // X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+        62 | 64 => CertificateProblem::NameMismatch,
+        // X509_V_ERR_EE_KEY_TOO_SMALL, X509_V_ERR_CA_KEY_TOO_SMALL, X509_V_ERR_CA_MD_TOO_WEAK
+        66..=68 => CertificateProblem::Weak,
+        _ => CertificateProblem::Other,
+    }
+}
+
+/// What the handshake that has just completed has settled.
+///
+/// # Errors
+///
+/// `Backend` if the library does not say what every handshake has, or is out of memory.
+pub(crate) fn facts(ssl: &SslRef) -> Result<Facts> {
+    error::isolated(|| gather(ssl))
+}
+
+fn gather(ssl: &SslRef) -> Result<Facts> {
+    let missing = |what: &'static str| {
+        Error::new(ErrorKind::Backend, Operation::Handshake)
+            .with_detail(format!("the library does not tell the {what}"))
+    };
+    let version = match ssl.version2() {
+        Some(SslVersion::TLS1_3) => ProtocolVersion::TLS1_3,
+        Some(SslVersion::TLS1_2) => ProtocolVersion::TLS1_2,
+        _ => return Err(missing("protocol version")),
+    };
+    let cipher = ssl
+        .current_cipher()
+        .ok_or_else(|| missing("cipher suite"))?;
+
+    let mut facts = Facts::new(version, ffi::cipher_suite(cipher));
+    facts.resumed = ssl.session_reused();
+    facts.group = group(ssl, &facts);
+    facts.alpn = ssl.selected_alpn_protocol().map(<[u8]>::to_vec);
+    facts.server_name = if ssl.is_server() {
+        library::requested_server_name(ssl)
+    } else {
+        server_name::sent(ssl)
+    };
+    facts.peer_certificates =
+        peer_certificates(ssl).map_err(error::backend(Operation::Handshake))?;
+    Ok(facts)
+}
+
+/// A resumed TLS 1.2 session exchanges no key; the library would tell the group of the first
+/// handshake.
+fn group(ssl: &SslRef, facts: &Facts) -> Option<Group> {
+    if !library::TRAITS.negotiated_group.is_available()
+        || (facts.resumed && facts.protocol_version < ProtocolVersion::TLS1_3)
+    {
+        return None;
+    }
+    match ffi::negotiated_group(ssl) {
+        // NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1, NID_X25519, NID_X448
+        415 => Some(Group::SECP256R1),
+        715 => Some(Group::SECP384R1),
+        716 => Some(Group::SECP521R1),
+        1034 => Some(Group::X25519),
+        1035 => Some(Group::X448),
+        // NID_ffdhe2048 and its four successors
+        1126 => Some(Group::FFDHE2048),
+        1127 => Some(Group::FFDHE3072),
+        1128 => Some(Group::FFDHE4096),
+        1129 => Some(Group::FFDHE6144),
+        1130 => Some(Group::FFDHE8192),
+        // TLSEXT_nid_unknown: a group without an object identifier, by its own number.
+        unnamed if unnamed & !0xffff == 0x0100_0000 => {
+            u16::try_from(unnamed & 0xffff).ok().map(Group)
+        }
+        _ => None,
+    }
+}
+
+/// The leaf is part of the chain on clients only, and all that is left of it after a resumption by
+/// a stateless ticket.
+fn peer_certificates(
+    ssl: &SslRef,
+) -> std::result::Result<Option<Vec<CertificateDer<'static>>>, ErrorStack> {
+    let Some(leaf) = ssl.peer_certificate() else {
+        return Ok(None);
+    };
+    let mut chain = vec![CertificateDer::from(leaf.to_der()?)];
+    for certificate in ssl.peer_cert_chain().into_iter().flatten() {
+        chain.push(CertificateDer::from(certificate.to_der()?));
+    }
+    if chain.len() > 1 && chain[0] == chain[1] {
+        chain.remove(0);
+    }
+    Ok(Some(chain))
+}
