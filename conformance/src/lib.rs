@@ -17,6 +17,7 @@ mod case;
 pub mod cases;
 pub mod check;
 mod endpoint;
+pub mod forge;
 pub mod gaps;
 mod pair;
 mod pki;

@@ -253,14 +253,16 @@ impl Builder<'_> {
     }
 }
 
-struct Transport {
+/// What an endpoint sends to and receives from.
+#[derive(Debug, Default)]
+pub(crate) struct Transport {
     window: Option<usize>,
     tcp: bool,
     borrowed: bool,
 }
 
 impl Transport {
-    fn endpoint(
+    pub(crate) fn endpoint(
         &self,
         mode: Mode,
         context: &dyn DynContext,

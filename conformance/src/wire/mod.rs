@@ -153,8 +153,20 @@ impl End {
         }
     }
 
+    /// Takes what is there, up to one step; 0 if nothing is, or nothing will be.
+    pub(crate) fn take_into(&mut self, received: &mut Vec<u8>) -> io::Result<usize> {
+        let mut buffer = [0; 4096];
+        Ok(match self.take(&mut buffer)? {
+            Taken::Bytes(taken) => {
+                received.extend_from_slice(&buffer[..taken]);
+                taken
+            }
+            Taken::Nothing | Taken::Ended => 0,
+        })
+    }
+
     /// Bytes for an endpoint that is gone are lost, as on a network.
-    fn give(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub(crate) fn give(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let given = match self {
             Self::Memory(port) => return Ok(port.borrow_mut().give(bytes)),
             Self::Unix(stream) => stream.write(bytes),
@@ -168,7 +180,7 @@ impl End {
         }
     }
 
-    fn end_input(&mut self) {
+    pub(crate) fn end_input(&mut self) {
         // An endpoint that has closed its descriptor needs no FIN.
         let _ = match self {
             Self::Memory(port) => {

@@ -1,0 +1,197 @@
+//! The honest part of a hostile peer: a handshake by rustls, after which its keys are taken out.
+
+use std::fmt;
+use std::io::Cursor;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::crypto::{CryptoProvider, ring as provider};
+use rustls::pki_types::ServerName;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, ConnectionTrafficSecrets, ExtractedSecrets, KeyLog,
+    RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+};
+use tls_core::iana::ProtocolVersion;
+use tls_core::support::RecordHeader;
+
+use super::crypto::{Keys, broken};
+use crate::case::{CaseResult, Failure};
+use crate::pair::Side;
+use crate::pki::{Pki, SERVER_NAME};
+
+/// A rustls connection that is about to hand over its keys.
+pub(super) struct HonestPeer {
+    connection: Connection,
+    secrets: Arc<TrafficSecrets>,
+    version: ProtocolVersion,
+    side: Side,
+    arrived: Vec<u8>,
+}
+
+/// The keys of both directions, and ciphertext that arrived after the handshake.
+pub(super) struct Handover {
+    pub(super) tx: Keys,
+    pub(super) rx: Keys,
+    pub(super) unopened: Vec<u8>,
+}
+
+impl HonestPeer {
+    pub(super) fn new(side: Side, version: ProtocolVersion) -> CaseResult<Self> {
+        let secrets = Arc::new(TrafficSecrets::default());
+        let connection = match side {
+            Side::Client => client(version, Arc::clone(&secrets)),
+            Side::Server => server(version, Arc::clone(&secrets)),
+        }
+        .map_err(|error| broken(&error.to_string()))?;
+        Ok(Self {
+            connection,
+            secrets,
+            version,
+            side,
+            arrived: Vec::new(),
+        })
+    }
+
+    /// Takes ciphertext in, gives ciphertext out.
+    pub(super) fn step(&mut self, input: &[u8]) -> CaseResult<Vec<u8>> {
+        self.arrived.extend_from_slice(input);
+        let mut output = Vec::new();
+        while self.connection.is_handshaking() {
+            let Some(record) = whole_record(&self.arrived) else {
+                break;
+            };
+            let mut record = Cursor::new(self.arrived.drain(..record).collect::<Vec<_>>());
+            self.connection.read_tls(&mut record)?;
+            self.connection
+                .process_new_packets()
+                .map_err(|error| Failure::new("peer", format!("the honest peer: {error}")))?;
+        }
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut output)?;
+        }
+        Ok(output)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        !self.connection.is_handshaking() && !self.connection.wants_write()
+    }
+
+    /// Ends the connection and takes its keys.
+    pub(super) fn hand_over(self) -> CaseResult<Handover> {
+        let ExtractedSecrets { tx, rx } = self
+            .connection
+            .dangerous_extract_secrets()
+            .map_err(|error| broken(&error.to_string()))?;
+        let (tx, rx) = if self.version == ProtocolVersion::TLS1_3 {
+            let (own, other) = (self.side, self.side.other());
+            (
+                Keys::tls13(self.secrets.of(own)?, tx.0)?,
+                Keys::tls13(self.secrets.of(other)?, rx.0)?,
+            )
+        } else {
+            (tls12_keys(tx)?, tls12_keys(rx)?)
+        };
+        Ok(Handover {
+            tx,
+            rx,
+            unopened: self.arrived,
+        })
+    }
+}
+
+fn tls12_keys((sequence, secrets): (u64, ConnectionTrafficSecrets)) -> CaseResult<Keys> {
+    match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv } => {
+            Keys::tls12(key.as_ref(), iv.as_ref(), sequence)
+        }
+        _ => Err(broken("another cipher than AES-128-GCM was negotiated")),
+    }
+}
+
+/// The length of the record at the start, if all of it is there.
+pub(super) fn whole_record(bytes: &[u8]) -> Option<usize> {
+    let length = RecordHeader::parse(bytes)?.record();
+    (bytes.len() >= length).then_some(length)
+}
+
+fn crypto() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            provider::cipher_suite::TLS13_AES_128_GCM_SHA256,
+            provider::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        ],
+        ..provider::default_provider()
+    })
+}
+
+fn versions(version: ProtocolVersion) -> [&'static SupportedProtocolVersion; 1] {
+    match version {
+        ProtocolVersion::TLS1_2 => [&rustls::version::TLS12],
+        _ => [&rustls::version::TLS13],
+    }
+}
+
+fn client(
+    version: ProtocolVersion,
+    secrets: Arc<TrafficSecrets>,
+) -> Result<Connection, rustls::Error> {
+    let pki = Pki::shared();
+    let mut roots = RootCertStore::empty();
+    roots.add(pki.root.clone())?;
+    let mut config = ClientConfig::builder_with_provider(crypto())
+        .with_protocol_versions(&versions(version))?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(pki.client.chain().to_vec(), pki.client.key().clone_key())?;
+    config.enable_secret_extraction = true;
+    config.key_log = secrets;
+    config.resumption = rustls::client::Resumption::disabled();
+    let name = ServerName::try_from(SERVER_NAME).expect("a valid name");
+    ClientConnection::new(Arc::new(config), name).map(Connection::from)
+}
+
+fn server(
+    version: ProtocolVersion,
+    secrets: Arc<TrafficSecrets>,
+) -> Result<Connection, rustls::Error> {
+    let pki = Pki::shared();
+    let mut config = ServerConfig::builder_with_provider(crypto())
+        .with_protocol_versions(&versions(version))?
+        .with_no_client_auth()
+        .with_single_cert(pki.server.chain().to_vec(), pki.server.key().clone_key())?;
+    config.enable_secret_extraction = true;
+    config.key_log = secrets;
+    config.send_tls13_tickets = 0;
+    ServerConnection::new(Arc::new(config)).map(Connection::from)
+}
+
+/// Keeps the traffic secrets of one TLS 1.3 connection: the keys alone do not lead to the next.
+#[derive(Default)]
+struct TrafficSecrets {
+    kept: Mutex<Vec<(String, Vec<u8>)>>,
+}
+
+impl TrafficSecrets {
+    fn of(&self, side: Side) -> CaseResult<Vec<u8>> {
+        let label = match side {
+            Side::Client => "CLIENT_TRAFFIC_SECRET_0",
+            Side::Server => "SERVER_TRAFFIC_SECRET_0",
+        };
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter()
+            .find(|(kept, _)| kept == label)
+            .map(|(_, secret)| secret.clone())
+            .ok_or_else(|| broken("no traffic secret was logged"))
+    }
+}
+
+impl KeyLog for TrafficSecrets {
+    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push((label.to_owned(), secret.to_vec()));
+    }
+}
+
+impl fmt::Debug for TrafficSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrafficSecrets").finish_non_exhaustive()
+    }
+}
