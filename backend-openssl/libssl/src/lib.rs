@@ -9,26 +9,43 @@
 //!
 //! How bytes move:
 //!
-//! * [`bio`](mod@bio): the engine's BIO is a pair of callbacks over memory. It reads out of the
+//! * The engine's BIO ([`bio_read`], [`bio_write`]) is a pair of callbacks over memory. It reads out of the
 //!   input of the call under way, at most to the end of the current record, and writes into the
 //!   output of that call, spilling the rest into a bounded buffer; a record is taken whole or not
 //!   at all, and inside `SSL_write` never refused.
 //! * In buffer mode input and output are the caller's own slices; in socket mode a 64 KiB buffer
 //!   that is received into, and a buffer that is sent once 64 KiB are gathered. The library never
 //!   sees the end of the transport or an error of it, so that neither can be mistaken for the other.
-//! * [`ritual`](mod@ritual): around every call the thread's error queue is cleared, and what the
+//! * Around every call the thread's error queue is cleared, and what the
 //!   call came to is classified by one pure table.
 
 #![deny(unsafe_code)]
 
-mod api;
-
-pub use api::{BioRetry, Diagnosis, Engine, LibSsl};
-
-use tls_core::config::SocketTransport;
-use tls_core::{Role, Result};
+mod bio;
+mod buffer;
+mod classify;
+mod core;
+mod engine;
+mod ffi;
+mod framing;
+mod limits;
 #[cfg(unix)]
-use tls_core::support::Descriptor;
+mod plain;
+mod ritual;
+mod session;
+#[cfg(unix)]
+mod socket;
+mod wire;
+
+use tls_core::Role;
+use tls_core::config::SocketTransport;
+
+pub use bio::{bio_ctrl, bio_read, bio_write};
+pub use engine::{Diagnosis, Engine};
+pub use ffi::{BioRetry, LibSsl};
+pub use session::BufferEngineSession;
+#[cfg(unix)]
+pub use socket::SocketEngineSession;
 
 /// What a session needs to know besides its engine.
 #[derive(Debug, Clone, Copy)]
@@ -43,24 +60,3 @@ pub struct Setup {
     /// See [`Parameters::socket_transport`](tls_core::config::Parameters::socket_transport).
     pub socket_transport: SocketTransport,
 }
-
-// Seam, until the sessions below land (same signatures):
-//
-//   pub struct BufferEngineSession<E: Engine>;            impl tls_core::BufferSession
-//   BufferEngineSession::new(engine: E, setup: &Setup) -> Result<Self>
-//   pub struct SocketEngineSession<'fd, E: Engine>;       impl tls_core::SocketSession
-//   SocketEngineSession::new(engine: E, setup: &Setup, fd: Descriptor<'fd>) -> Result<Self>
-//       (checks the descriptor: Misuse(BlockingDescriptor))
-//
-// backend-openssl/src/ffi.rs:
-//   pub struct OpenSslEngine;  OpenSslEngine::new(ssl: openssl::ssl::Ssl) -> Result<Self>
-//       (after connect/accept state, hostname, verification are set on `ssl`)
-//       .ssl() -> &openssl::ssl::SslRef
-//
-// backend-openssl/src/session.rs has `impl Engine for OpenSslEngine`, which calls
-//   crate::verify::facts(ssl: &SslRef) -> tls_core::Result<Facts>
-//   crate::error::diagnose(ssl: &SslRef, codes: &[c_ulong]) -> tls_libssl::Diagnosis
-//       codes: ERR codes, oldest first, perhaps empty; reason 294 (unexpected EOF) -> Truncated;
-//       reason 1000 + n -> PeerAlert with `alert_received: Some(AlertDescription(n))`;
-//       certificate verify failed -> Certificate(problem from ssl.verify_result()).
-// and pub type session::{BufferSession, SocketSession<'fd>}.

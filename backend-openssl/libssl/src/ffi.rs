@@ -1,11 +1,12 @@
-//! What a backend provides: the forwards to C, and what only it can say about its library.
+//! The forwards to C that a backend provides.
 
-use std::borrow::Cow;
+#![allow(
+    unsafe_code,
+    reason = "the trait is unsafe to implement; nothing here runs"
+)]
+
 use std::ffi::{c_int, c_ulong, c_void};
 use std::fmt::Debug;
-
-use tls_core::iana::AlertDescription;
-use tls_core::{ErrorKind, Facts, Result};
 
 /// The calls into one libssl, over one `SSL*` that the implementor owns: one-line forwards.
 ///
@@ -19,6 +20,9 @@ use tls_core::{ErrorKind, Facts, Result};
 /// `read` writes at most `buffer.len()` bytes to `buffer`, and has written every byte it counts.
 /// [`bio_data`](Self::bio_data) gives back exactly the pointer `attach` was given.
 pub unsafe trait LibSsl: Debug + Send + 'static {
+    /// The library's `BIO`.
+    type Bio;
+
     /// `SSL_do_handshake`.
     fn handshake(&mut self) -> c_int;
 
@@ -54,15 +58,15 @@ pub unsafe trait LibSsl: Debug + Send + 'static {
 
     /// `BIO_new` of a method made of [`bio_read`](crate::bio_read), [`bio_write`](crate::bio_write)
     /// and [`bio_ctrl`](crate::bio_ctrl), `BIO_set_data` with `data`, and `SSL_set_bio` for both
-    /// directions. `false` if the library is out of memory.
+    /// directions; `SSL_MODE_AUTO_RETRY` on. `false` if the library is out of memory.
     ///
     /// # Safety
     ///
     /// `data` stays valid until the handle is dropped or another transport is attached.
     unsafe fn attach(&mut self, data: *mut c_void) -> bool;
 
-    /// `SSL_set_fd`: the library itself reads and writes the descriptor, and never closes it.
-    /// `false` if the library is out of memory or was built without sockets.
+    /// `SSL_set_fd`: the library itself reads and writes the descriptor, and never closes it;
+    /// `SSL_MODE_AUTO_RETRY` off, so that one call processes one record. `false` if the library is out of memory or was built without sockets.
     #[cfg(unix)]
     fn attach_fd(&mut self, fd: std::os::fd::RawFd) -> bool;
 
@@ -75,7 +79,7 @@ pub unsafe trait LibSsl: Debug + Send + 'static {
     /// # Safety
     ///
     /// `bio` is the BIO of a callback that the library is running.
-    unsafe fn bio_data(bio: *mut c_void) -> *mut c_void;
+    unsafe fn bio_data(bio: *mut Self::Bio) -> *mut c_void;
 
     /// `BIO_clear_flags` of the read, write and retry flags, then, for a direction,
     /// `BIO_set_flags` with it and the retry flag.
@@ -83,7 +87,7 @@ pub unsafe trait LibSsl: Debug + Send + 'static {
     /// # Safety
     ///
     /// As [`bio_data`](Self::bio_data).
-    unsafe fn bio_retry(bio: *mut c_void, retry: Option<BioRetry>);
+    unsafe fn bio_retry(bio: *mut Self::Bio, retry: Option<BioRetry>);
 }
 
 /// Which way a BIO would have to move before its call can be repeated.
@@ -93,65 +97,4 @@ pub enum BioRetry {
     Read,
     /// `BIO_set_retry_write`.
     Write,
-}
-
-/// What only the backend can say about its library: never called on the steady path.
-pub trait Engine: LibSsl {
-    /// What the handshake settled; called once, when it is complete.
-    ///
-    /// # Errors
-    ///
-    /// `Backend`, if the library does not say what every handshake has.
-    fn facts(&self) -> Result<Facts>;
-
-    /// What a failure means. `codes` is the error queue, oldest first; it may be empty.
-    fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis;
-
-    /// The fatal alert the library has sent, if any.
-    fn alert_sent(&self) -> Option<AlertDescription>;
-
-    /// How many warning alerts, close_notify apart, the peer has sent; 0 if the library does not
-    /// tell.
-    fn warnings_received(&self) -> u32 {
-        0
-    }
-
-    /// How many record headers the library has read from the descriptor after
-    /// [`attach_fd`](LibSsl::attach_fd); 0 if the library does not tell.
-    fn records_received(&self) -> u64 {
-        0
-    }
-
-    /// Whether the library holds a part of a record that it read from the descriptor after
-    /// [`attach_fd`](LibSsl::attach_fd). `true` if the library does not tell.
-    fn holds_input(&self) -> bool {
-        true
-    }
-
-    /// A panic that a callback of the backend has caught and kept, as a sentence.
-    fn take_panic(&mut self) -> Option<Cow<'static, str>> {
-        None
-    }
-}
-
-/// What the error queue of a library means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnosis {
-    /// Who is at fault.
-    pub kind: ErrorKind,
-    /// The library's own words.
-    pub detail: Cow<'static, str>,
-    /// The fatal alert of the peer that ended the session; goes with `ErrorKind::PeerAlert`.
-    pub alert_received: Option<AlertDescription>,
-}
-
-impl Diagnosis {
-    /// A failure of this kind, in these words.
-    pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            alert_received: None,
-        }
-    }
 }

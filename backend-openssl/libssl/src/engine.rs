@@ -1,0 +1,70 @@
+//! What only a backend can say about its library.
+
+use std::borrow::Cow;
+use std::ffi::c_ulong;
+
+use tls_core::iana::AlertDescription;
+use tls_core::{ErrorKind, Facts, Result};
+
+use crate::ffi::LibSsl;
+
+/// What only the backend can say about its library: never called on the steady path.
+pub trait Engine: LibSsl {
+    /// What the handshake settled; called once, when it is complete.
+    ///
+    /// # Errors
+    ///
+    /// `Backend`, if the library does not say what every handshake has.
+    fn facts(&self) -> Result<Facts>;
+
+    /// What a failure means. `codes` is the error queue, oldest first; it may be empty.
+    fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis;
+
+    /// The fatal alert the library has sent, if any.
+    fn alert_sent(&self) -> Option<AlertDescription>;
+
+    /// How many warning alerts, close_notify apart, the peer has sent; 0 if the library does not
+    /// tell.
+    fn warnings_received(&self) -> u32 {
+        0
+    }
+
+    /// How many record headers the library has read from the descriptor after
+    /// [`attach_fd`](LibSsl::attach_fd); 0 if the library does not tell.
+    fn records_received(&self) -> u64 {
+        0
+    }
+
+    /// Whether the library holds a part of a record that it read from the descriptor after
+    /// [`attach_fd`](LibSsl::attach_fd). `true` if the library does not tell.
+    fn holds_input(&self) -> bool {
+        true
+    }
+
+    /// A panic that a callback of the backend has caught and kept, as a sentence.
+    fn take_panic(&mut self) -> Option<Cow<'static, str>> {
+        None
+    }
+}
+
+/// What the error queue of a library means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// Who is at fault.
+    pub kind: ErrorKind,
+    /// The library's own words.
+    pub detail: Cow<'static, str>,
+    /// The fatal alert of the peer that ended the session; goes with `ErrorKind::PeerAlert`.
+    pub alert_received: Option<AlertDescription>,
+}
+
+impl Diagnosis {
+    /// A failure of this kind, in these words.
+    pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            alert_received: None,
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The plain socket mode: the library itself reads and writes the descriptor (`SSL_set_fd`).
+
+use std::os::fd::RawFd;
+
+use tls_core::iana::AlertDescription;
+use tls_core::support::RECORD_HEADER;
+use tls_core::{Error, ErrorKind, Operation, Progress, Result, Status};
+
+use crate::bio::Moved;
+use crate::buffer::Buffer;
+use crate::classify::{Class, Function};
+use crate::core::{CHUNK, Core, overstepped};
+use crate::engine::Engine;
+use crate::limits::{Excess, MAX_LENGTH};
+use crate::ritual::{Outcome, enter};
+
+/// What the session keeps beside the engine.
+///
+/// When the socket takes a record only in part, the library wants the same bytes again. They count
+/// as taken, and this copy is what it gets, before any new plaintext (K3).
+#[derive(Debug)]
+pub(crate) struct Plain {
+    in_flight: Buffer,
+    /// The close_notify was refused by the socket and has to be asked for again.
+    closing: bool,
+}
+
+impl Plain {
+    /// Gives the engine the descriptor as its transport.
+    pub(crate) fn attach<E: Engine>(core: &mut Core<E>, fd: RawFd) -> Result<Self> {
+        if !core.link.engine_mut().attach_fd(fd) {
+            return Err(Error::new(ErrorKind::Backend, Operation::CreateSession)
+                .with_detail("the library cannot use the descriptor"));
+        }
+        Ok(Self {
+            in_flight: Buffer::default(),
+            closing: false,
+        })
+    }
+
+    /// How much ciphertext the library holds, at least: it does not say how long its record is.
+    pub(crate) fn pending(&self) -> usize {
+        match self.in_flight.len() {
+            0 if self.closing => RECORD_HEADER,
+            0 => 0,
+            length => RECORD_HEADER + length,
+        }
+    }
+
+    pub(crate) fn handshake<E: Engine>(&mut self, core: &mut Core<E>) -> Result<Status> {
+        if let Some(verdict) = core.lifecycle.gate_handshake(0) {
+            return verdict;
+        }
+        let before = core.link.engine().bytes_received();
+        let outcome = call(core, E::handshake);
+        let after = core.link.engine().bytes_received();
+        match outcome.class {
+            Class::Done(_) => {
+                if let Err(error) = core.settle() {
+                    return fail(core, error);
+                }
+                Ok(core.complete_handshake())
+            }
+            waits @ (Class::WantRead | Class::WantWrite) => {
+                let bytes = usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX);
+                let warnings = core.link.engine().warnings_received();
+                if let Err(excess) = core.limits.handshake(bytes, warnings) {
+                    return fail(core, overstepped(excess, Operation::Handshake));
+                }
+                Ok(waited_for(waits))
+            }
+            Class::CloseNotify => {
+                let alert = AlertDescription::CLOSE_NOTIFY;
+                fail(core, Error::peer_alert(alert, Operation::Handshake))
+            }
+            _ => fail_with(core, &outcome, Operation::Handshake),
+        }
+    }
+
+    pub(crate) fn read<E: Engine>(
+        &mut self,
+        core: &mut Core<E>,
+        plaintext: &mut [u8],
+    ) -> Result<Progress> {
+        if core.lifecycle.failure().is_some() && !plaintext.is_empty() {
+            let produced = core.leftovers(plaintext);
+            if produced > 0 {
+                return Ok(Progress::new(Status::Complete, 0, produced));
+            }
+        }
+        if let Some(verdict) = core.lifecycle.gate_read(plaintext.len(), 0) {
+            return verdict.map(Progress::idle);
+        }
+        let length = plaintext.len().min(MAX_LENGTH);
+        loop {
+            let bytes = core.link.engine().bytes_received();
+            let records = core.link.engine().records_received();
+            let outcome = call(core, |engine| engine.read(&mut plaintext[..length]));
+            match outcome.class {
+                Class::Done(count) => {
+                    core.limits.application_data();
+                    return Ok(Progress::new(Status::Complete, 0, count));
+                }
+                waits @ (Class::WantRead | Class::WantWrite) => {
+                    let records = core.link.engine().records_received() - records;
+                    let warnings = core.link.engine().warnings_received();
+                    if let Err(excess) = core.limits.without_data(records, warnings) {
+                        return self.overstepped(core, excess).map(Progress::idle);
+                    }
+                    // A record without data also ends a call: only one that found nothing at all
+                    // has met a socket that would block.
+                    let received = core.link.engine().bytes_received();
+                    if waits == Class::WantRead && received != bytes {
+                        continue;
+                    }
+                    return Ok(Progress::idle(waited_for(waits)));
+                }
+                Class::CloseNotify => {
+                    core.lifecycle.receive_close_notify();
+                    return Ok(Progress::idle(Status::Closed));
+                }
+                _ => {
+                    return fail_with(core, &outcome, Operation::Read).map(Progress::idle);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn write<E: Engine>(
+        &mut self,
+        core: &mut Core<E>,
+        plaintext: &[u8],
+    ) -> Result<Progress> {
+        if let Some(verdict) = core.lifecycle.gate_write(plaintext.len(), 0) {
+            return verdict.map(Progress::idle);
+        }
+        let status = self.finish_record(core, Operation::Write)?;
+        if status != Status::Complete {
+            return Ok(Progress::idle(status));
+        }
+        let mut taken = 0;
+        while taken < plaintext.len() {
+            let rest = &plaintext[taken..];
+            let chunk = &rest[..rest.len().min(CHUNK)];
+            let outcome = call(core, |engine| engine.write(chunk));
+            match outcome.class {
+                Class::Done(count) => taken += count,
+                // The record may be sealed: from here on it is the session's.
+                Class::WantWrite => {
+                    self.in_flight.append(chunk);
+                    taken += chunk.len();
+                    break;
+                }
+                Class::WantRead if taken == 0 => return Ok(Progress::idle(Status::WantRead)),
+                Class::WantRead => break,
+                _ => {
+                    return fail_with(core, &outcome, Operation::Write).map(Progress::idle);
+                }
+            }
+        }
+        Ok(Progress::new(Status::Complete, taken, 0))
+    }
+
+    /// Completes the record that the socket took in part.
+    pub(crate) fn flush<E: Engine>(&mut self, core: &mut Core<E>) -> Result<Status> {
+        if core.lifecycle.failure().is_some() {
+            // The library sends nothing more.
+            self.in_flight.clear();
+            self.closing = false;
+            return Ok(Status::Complete);
+        }
+        let status = self.finish_record(core, Operation::Flush)?;
+        if status == Status::Complete && self.closing {
+            return self.send_close_notify(core, Operation::Flush);
+        }
+        Ok(status)
+    }
+
+    pub(crate) fn shutdown<E: Engine>(&mut self, core: &mut Core<E>) -> Result<Status> {
+        if let Some(verdict) = core.lifecycle.gate_shutdown(0) {
+            return verdict;
+        }
+        if core.lifecycle.queue_close_notify() {
+            self.closing = !core.shut_quietly();
+        }
+        let status = self.finish_record(core, Operation::Shutdown)?;
+        if status != Status::Complete {
+            return Ok(status);
+        }
+        if self.closing {
+            let status = self.send_close_notify(core, Operation::Shutdown)?;
+            if status != Status::Complete {
+                return Ok(status);
+            }
+        }
+        core.lifecycle.output_drained();
+        Ok(core.lifecycle.shutdown_status(core.quiet))
+    }
+
+    fn finish_record<E: Engine>(
+        &mut self,
+        core: &mut Core<E>,
+        operation: Operation,
+    ) -> Result<Status> {
+        while !self.in_flight.is_empty() {
+            let outcome = call(core, |engine| engine.write(self.in_flight.filled()));
+            match outcome.class {
+                Class::Done(count) => self.in_flight.consume(count),
+                waits @ (Class::WantRead | Class::WantWrite) => return Ok(waited_for(waits)),
+                _ => return fail_with(core, &outcome, operation),
+            }
+        }
+        Ok(Status::Complete)
+    }
+
+    fn send_close_notify<E: Engine>(
+        &mut self,
+        core: &mut Core<E>,
+        operation: Operation,
+    ) -> Result<Status> {
+        let outcome = ritual(core, Function::Shutdown, E::shutdown);
+        match outcome.class {
+            Class::Done(_) => {
+                self.closing = false;
+                core.lifecycle.output_drained();
+                Ok(Status::Complete)
+            }
+            // Sent; what it waits for is the peer's.
+            Class::WantRead => {
+                self.closing = false;
+                core.lifecycle.output_drained();
+                Ok(Status::Complete)
+            }
+            Class::WantWrite => Ok(Status::WantWrite),
+            _ => fail_with(core, &outcome, operation),
+        }
+    }
+
+    /// The engine gets the session's own BIO, through which it can be made to send an alert.
+    #[cold]
+    fn overstepped<E: Engine>(&mut self, core: &mut Core<E>, excess: Excess) -> Result<Status> {
+        let error = overstepped(excess, Operation::Read);
+        if !self.in_flight.is_empty() || core.link.attach().is_err() {
+            return fail(core, error);
+        }
+        core.overstepped(excess, Operation::Read, Progress::idle(Status::Complete))
+            .map(|progress| progress.status)
+    }
+}
+
+fn waited_for(class: Class) -> Status {
+    match class {
+        Class::WantWrite => Status::WantWrite,
+        _ => Status::WantRead,
+    }
+}
+
+fn call<E: Engine>(core: &mut Core<E>, call: impl FnOnce(&mut E) -> i32) -> Outcome {
+    ritual(core, Function::Ordinary, call)
+}
+
+fn ritual<E: Engine>(
+    core: &mut Core<E>,
+    function: Function,
+    call: impl FnOnce(&mut E) -> i32,
+) -> Outcome {
+    let Moved { result, .. } = enter(&mut core.link, function, &mut [], &mut [], call);
+    result
+}
+
+#[cold]
+fn fail_with<E: Engine>(
+    core: &mut Core<E>,
+    outcome: &Outcome,
+    operation: Operation,
+) -> Result<Status> {
+    let error = core.error(outcome, operation);
+    fail(core, error)
+}
+
+/// The library has sent its alert, or tried to, by the time the error is here.
+#[cold]
+fn fail<E: Engine>(core: &mut Core<E>, error: Error) -> Result<Status> {
+    let verdict = core.fail(error, Progress::idle(Status::Complete));
+    verdict.map(|progress| progress.status)
+}

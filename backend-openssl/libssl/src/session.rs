@@ -1,0 +1,99 @@
+//! The session without I/O.
+
+use tls_core::support::Lifecycle;
+use tls_core::{BufferSession, Error, Facts, Progress, Result, Role, Session};
+
+use crate::Setup;
+use crate::core::Core;
+use crate::engine::Engine;
+
+/// A session without I/O over a libssl: its BIO reads the caller's input and writes the caller's
+/// output, so that ciphertext is copied once, by the library.
+#[derive(Debug)]
+pub struct BufferEngineSession<E: Engine> {
+    core: Core<E>,
+}
+
+impl<E: Engine> BufferEngineSession<E> {
+    /// Takes an engine that knows its role and has no transport yet.
+    ///
+    /// # Errors
+    ///
+    /// `Backend`, if the library is out of memory.
+    pub fn new(engine: E, setup: &Setup) -> Result<Self> {
+        let mut core = Core::new(engine, setup);
+        core.link.attach()?;
+        Ok(Self { core })
+    }
+
+    /// The engine, for what only the backend can ask of it.
+    pub fn engine(&self) -> &E {
+        self.core.link.engine()
+    }
+}
+
+/// The accessors, which ask the lifecycle, the same for both sessions.
+macro_rules! lifecycle_accessors {
+    () => {
+        fn role(&self) -> Role {
+            self.core.role
+        }
+
+        fn facts(&self) -> Option<&Facts> {
+            self.core.lifecycle.facts()
+        }
+
+        fn failure(&self) -> Option<&Error> {
+            Lifecycle::failure(&self.core.lifecycle)
+        }
+
+        fn close_notify_sent(&self) -> bool {
+            self.core.lifecycle.close_notify_sent()
+        }
+
+        fn close_notify_received(&self) -> bool {
+            self.core.lifecycle.close_notify_received()
+        }
+    };
+}
+#[cfg(unix)]
+pub(crate) use lifecycle_accessors;
+
+impl<E: Engine> Session for BufferEngineSession<E> {
+    lifecycle_accessors!();
+
+    fn pending_output(&self) -> usize {
+        self.core.pending()
+    }
+
+    fn buffered(&self) -> usize {
+        self.core.buffered(&[])
+    }
+}
+
+impl<E: Engine> BufferSession for BufferEngineSession<E> {
+    fn handshake(&mut self, input: &mut [u8], output: &mut [u8]) -> Result<Progress> {
+        self.core.handshake(input, output)
+    }
+
+    fn read(&mut self, input: &mut [u8], plaintext: &mut [u8]) -> Result<Progress> {
+        self.core.read(input, plaintext)
+    }
+
+    fn write(&mut self, plaintext: &[u8], output: &mut [u8]) -> Result<Progress> {
+        let bound = self.core.bound;
+        self.core.write(plaintext, output, bound)
+    }
+
+    fn shutdown(&mut self, output: &mut [u8]) -> Result<Progress> {
+        self.core.shutdown(output)
+    }
+
+    fn drain(&mut self, output: &mut [u8]) -> Progress {
+        self.core.drain(output)
+    }
+
+    fn input_eof(&mut self) {
+        self.core.lifecycle.end_input();
+    }
+}
