@@ -115,7 +115,12 @@ pub(crate) struct IdentityArgs {
     pub(crate) cert: Option<PathBuf>,
 
     /// The private key of the leaf, in PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.
-    #[arg(long, value_name = "PEM", requires = "cert", conflicts_with = "self_signed")]
+    #[arg(
+        long,
+        value_name = "PEM",
+        requires = "cert",
+        conflicts_with = "self_signed"
+    )]
     pub(crate) key: Option<PathBuf>,
 
     /// Make a self-signed certificate for this DNS name or IP address, for trying things out.
@@ -171,9 +176,8 @@ pub(crate) struct ListenerArgs {
 impl ListenerArgs {
     /// The number of event loops to run.
     pub(crate) fn thread_count(&self) -> NonZeroUsize {
-        self.threads.unwrap_or_else(|| {
-            std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-        })
+        self.threads
+            .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 }
 
@@ -306,7 +310,10 @@ impl HostPort {
         let port = port
             .parse()
             .map_err(|_| format!("{port:?} is not a port number"))?;
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let host = match host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+        {
             Some(address) => address,
             None if host.contains(':') => {
                 return Err("an IPv6 address stands in brackets: [::1]:443".to_owned());
@@ -368,7 +375,13 @@ mod tests {
 
     #[test]
     fn a_listener_needs_exactly_one_identity() {
-        let base = ["terminate", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:1"];
+        let base = [
+            "terminate",
+            "--listen",
+            "127.0.0.1:0",
+            "--to",
+            "127.0.0.1:1",
+        ];
         let with = |more: &[&str]| parse(&[&base, more].concat());
         assert!(with(&["--self-signed", "localhost"]).is_ok());
         assert!(with(&["--cert", "c.pem", "--key", "k.pem"]).is_ok());
@@ -377,14 +390,28 @@ mod tests {
         assert!(with(&["--key", "k.pem"]).is_err());
         assert!(with(&["--key", "k.pem", "--self-signed", "localhost"]).is_err());
         assert!(
-            with(&["--cert", "c.pem", "--key", "k.pem", "--self-signed", "localhost"]).is_err()
+            with(&[
+                "--cert",
+                "c.pem",
+                "--key",
+                "k.pem",
+                "--self-signed",
+                "localhost"
+            ])
+            .is_err()
         );
     }
 
     #[test]
     fn defaults_are_those_of_the_manual() {
         let cli = parse(&[
-            "serve", "--listen", "127.0.0.1:0", "--root", ".", "--self-signed", "localhost",
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--root",
+            ".",
+            "--self-signed",
+            "localhost",
         ]);
         let Command::Serve(args) = cli.expect("complete").command else {
             panic!("another command");
@@ -405,7 +432,13 @@ mod tests {
         let parsed = |text| HostPort::parse(text).map(|server| (server.host, server.port));
         assert_eq!(parsed("localhost:1"), Ok(("localhost".to_owned(), 1)));
         assert_eq!(parsed("[::1]:443"), Ok(("::1".to_owned(), 443)));
-        for bad in ["localhost", "::1:443", ":443", "localhost:", "localhost:65536"] {
+        for bad in [
+            "localhost",
+            "::1:443",
+            ":443",
+            "localhost:",
+            "localhost:65536",
+        ] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
     }

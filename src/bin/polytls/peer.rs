@@ -42,15 +42,19 @@ pub(crate) fn describe(facts: &Facts, verified: bool) -> String {
     let group = facts
         .group
         .map_or_else(|| "unknown".to_owned(), |group| group.to_string());
-    let alpn = facts
-        .alpn
-        .as_deref()
-        .map_or_else(|| "none".into(), |name| printable(&String::from_utf8_lossy(name)));
+    let alpn = facts.alpn.as_deref().map_or_else(
+        || "none".into(),
+        |name| printable(&String::from_utf8_lossy(name)),
+    );
     let _ = writeln!(text, "version: {}", facts.protocol_version);
     let _ = writeln!(text, "cipher suite: {}", facts.cipher_suite);
     let _ = writeln!(text, "group: {group}");
     let _ = writeln!(text, "ALPN: {alpn}");
-    let _ = writeln!(text, "resumed: {}", if facts.resumed { "yes" } else { "no" });
+    let _ = writeln!(
+        text,
+        "resumed: {}",
+        if facts.resumed { "yes" } else { "no" }
+    );
     let trust = if verified { "verified" } else { "NOT verified" };
     let _ = writeln!(text, "peer certificates ({trust}):");
     for (depth, certificate) in facts.peer_certificates.iter().flatten().enumerate() {
@@ -127,13 +131,16 @@ mod tests {
     fn facts_name_the_peer() {
         let params = CertificateParams::new(["example.test".to_owned(), "::1".to_owned()]);
         let certificate = certificate(params.expect("names"));
-        let mut facts = Facts::new(
-            ProtocolVersion::TLS1_3,
-            CipherSuite::TLS_AES_128_GCM_SHA256,
-        );
+        let mut facts = Facts::new(ProtocolVersion::TLS1_3, CipherSuite::TLS_AES_128_GCM_SHA256);
         facts.peer_certificates = Some(vec![certificate.der().clone()]);
         let text = describe(&facts, false);
-        for part in ["NOT verified", "DNS:example.test", "IP:::1", "issuer:", "valid:"] {
+        for part in [
+            "NOT verified",
+            "DNS:example.test",
+            "IP:::1",
+            "issuer:",
+            "valid:",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
