@@ -28,7 +28,7 @@ use crate::resumption::{self, ClientStore};
 use crate::session::BufferSession;
 #[cfg(unix)]
 use crate::session::SocketSession;
-use crate::{caps, ffi, server_name, verify};
+use crate::{caps, ffi, library, server_name, verify};
 
 /// The largest list of certificates a peer may send, in bytes: the largest handshake message the
 /// contract allows (K4).
@@ -89,7 +89,7 @@ fn base(method: SslMethod, parameters: &Parameters) -> Result<SslContextBuilder>
     context.set_security_level(caps::SECURITY_LEVEL);
     configure(context.set_min_proto_version(Some(version(parameters.min_version)?)))?;
     configure(context.set_max_proto_version(Some(version(parameters.max_version)?)))?;
-    context.set_options(SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION);
+    context.set_options(SslOptions::NO_COMPRESSION | library::TRAITS.no_renegotiation);
     context.set_mode(
         SslMode::ENABLE_PARTIAL_WRITE
             | SslMode::ACCEPT_MOVING_WRITE_BUFFER

@@ -3,6 +3,7 @@
 
 use std::ffi::c_int;
 
+use openssl::ssl::SslOptions;
 use tls_core::{BuildInfo, Support};
 
 pub(crate) use this::{TRAITS, issue_no_tickets, requested_server_name, watch_server_name};
@@ -13,6 +14,8 @@ pub(crate) struct Traits {
     pub(crate) tls13_resumption: Support,
     /// Telling the negotiated group.
     pub(crate) negotiated_group: Support,
+    /// `SSL_OP_NO_RENEGOTIATION`.
+    pub(crate) no_renegotiation: SslOptions,
     /// `ERR_R_MALLOC_FAILURE`.
     pub(crate) out_of_memory: c_int,
     /// `ERR_R_INTERNAL_ERROR`.
@@ -38,7 +41,7 @@ mod this {
     use std::ffi::c_int;
 
     use openssl::error::ErrorStack;
-    use openssl::ssl::SslContextBuilder;
+    use openssl::ssl::{SslContextBuilder, SslOptions};
     use tls_core::Support;
 
     use super::Traits;
@@ -53,6 +56,7 @@ mod this {
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Native,
         negotiated_group: Support::Native,
+        no_renegotiation: SslOptions::NO_RENEGOTIATION,
         out_of_memory: 256 | FATAL | COMMON,
         internal_error: 259 | FATAL | COMMON,
         undecodable: 13 | COMMON,
@@ -67,7 +71,7 @@ mod this {
 #[cfg(libressl)]
 mod this {
     use openssl::error::ErrorStack;
-    use openssl::ssl::{NameType, SslContextBuilder, SslRef};
+    use openssl::ssl::{NameType, SslContextBuilder, SslOptions, SslRef};
     use tls_core::Support;
 
     use super::{BINDING, Traits};
@@ -75,6 +79,7 @@ mod this {
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Unsupported("LibreSSL does not resume TLS 1.3 sessions"),
         negotiated_group: Support::Unsupported("LibreSSL does not tell the negotiated group"),
+        no_renegotiation: SslOptions::from_bits_retain(0x0004_0000),
         out_of_memory: 65,
         internal_error: 68,
         undecodable: 13,
