@@ -1,6 +1,5 @@
 //! Sessions: the shared libssl data path over this library.
 
-use std::borrow::Cow;
 use std::ffi::c_ulong;
 
 use tls_core::iana::AlertDescription;
@@ -40,7 +39,7 @@ impl Engine for OpenSslEngine {
         self.observed().records_received()
     }
 
-    fn take_panic(&mut self) -> Option<Cow<'static, str>> {
-        None
+    fn holds_input(&self) -> bool {
+        self.holds_record()
     }
 }
