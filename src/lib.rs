@@ -48,3 +48,8 @@ pub use registry::rustls;
 #[cfg(feature = "rustls-ring")]
 pub use registry::rustls_ring;
 pub use registry::{backend, backend_names, backends};
+
+/// Compiles the example in README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
