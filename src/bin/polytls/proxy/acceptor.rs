@@ -205,14 +205,17 @@ impl Acceptor {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.acceptable = false,
-            Err(error) if is_exhaustion(&error) => {
+            // The connection was gone before it was accepted; the next one may be fine.
+            Err(error) if is_about_one_connection(&error) => {
+                debug!(%error, "a connection could not be accepted");
+            }
+            // No descriptor or memory now, and perhaps later.
+            Err(error) => {
                 if self.paused.is_none() {
-                    warn!(%error, "no room for a connection; accepting pauses");
+                    warn!(%error, "no connection can be accepted now; accepting pauses");
                 }
                 self.paused = Some(Instant::now() + PAUSE);
             }
-            // The connection was gone before it was accepted; the next one may be fine.
-            Err(error) => debug!(%error, "a connection could not be accepted"),
         }
     }
 
@@ -248,11 +251,10 @@ impl Acceptor {
     }
 }
 
-/// The system has no descriptor or memory for a connection now, and may have later.
-fn is_exhaustion(error: &io::Error) -> bool {
+fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+        Some(Errno::CONNABORTED | Errno::PROTO | Errno::INTR | Errno::PERM)
     )
 }
 

@@ -12,9 +12,9 @@ use polytls::Status;
 use rustix::net::Shutdown;
 use tls_core::support;
 
-use super::connection::{Readiness, Scratch, Turn, write_tls};
 use super::flow::Flow;
 use super::tls_side::TlsSide;
+use super::turn::{Readiness, Scratch, Turn, write_tls};
 use super::upstream::Upstream;
 
 /// How long the last seconds are.

@@ -14,6 +14,7 @@ mod linger;
 mod shared;
 mod timers;
 mod tls_side;
+mod turn;
 mod upstream;
 mod worker;
 

@@ -56,11 +56,6 @@ impl Shared {
         self.active.load(SeqCst) < limit
     }
 
-    /// Asks to be woken when the next connection ends.
-    pub(super) fn await_leave(&self) {
-        self.waiting.store(true, SeqCst);
-    }
-
     pub(super) fn wake_acceptor(&self) {
         // Fails only where the poll is gone, and then nobody waits.
         let _ = self.acceptor.wake();

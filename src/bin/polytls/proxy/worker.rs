@@ -14,10 +14,11 @@ use polytls::DynContext;
 use tracing::warn;
 
 use super::config::Settings;
-use super::connection::{Connection, Scratch, Side, Tools, Turn};
+use super::connection::Connection;
 use super::ending::{Ending, Summary, Totals};
 use super::shared::Shared;
 use super::timers::Timers;
+use super::turn::{Scratch, Side, Tools, Turn};
 use super::upstream::Connect;
 
 /// The token of the waker; connections have smaller ones.
