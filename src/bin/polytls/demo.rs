@@ -76,7 +76,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         [] => Ok(()),
         failures => {
             let sentences: Vec<_> = failures.iter().map(ToString::to_string).collect();
-            Err(Failure::new(sentences.join("\n")))
+            Err(Failure::new(sentences.join("; ")))
         }
     }
 }
