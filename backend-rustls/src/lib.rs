@@ -1,1 +1,91 @@
-//! Under construction.
+//! polytls backend over rustls 0.23, with the aws-lc-rs or the ring provider.
+//!
+//! Both providers may be compiled in; each is a backend of its own: [`Rustls`] and [`RustlsRing`].
+//! Buffer mode runs on rustls's buffered connection, fed one record at a time; socket mode is the
+//! pump of `tls-core` over it.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(any(feature = "aws-lc-rs", feature = "ring")),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_macros,
+        reason = "without a provider there is no backend"
+    )
+)]
+
+mod caps;
+mod context;
+mod engine;
+mod error;
+mod resumption;
+mod session;
+mod verify;
+
+use tls_core::config::Checked;
+use tls_core::{Backend, BuildInfo, Capabilities, ClientConfig, Result, ServerConfig};
+
+use caps::Provider;
+pub use context::RustlsContext;
+pub use session::RustlsSession;
+
+/// Declares a backend over one provider of cryptography.
+macro_rules! backend {
+    ($(#[$doc:meta])* $backend:ident, $name:literal, $provider:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $backend(Provider);
+
+        impl $backend {
+            /// The backend, its capabilities read from the provider.
+            pub fn new() -> Self {
+                Self($provider)
+            }
+        }
+
+        impl Default for $backend {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+
+        impl Backend for $backend {
+            const NAME: &'static str = $name;
+
+            type Context = RustlsContext;
+
+            fn build_info(&self) -> BuildInfo {
+                self.0.build_info()
+            }
+
+            fn capabilities(&self) -> &Capabilities {
+                self.0.capabilities()
+            }
+
+            fn build_client(&self, config: Checked<ClientConfig>) -> Result<RustlsContext> {
+                RustlsContext::client(&self.0, config)
+            }
+
+            fn build_server(&self, config: Checked<ServerConfig>) -> Result<RustlsContext> {
+                RustlsContext::server(&self.0, config)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "aws-lc-rs")]
+backend!(
+    /// rustls with the aws-lc-rs provider.
+    Rustls,
+    "rustls",
+    Provider::aws_lc_rs()
+);
+
+#[cfg(feature = "ring")]
+backend!(
+    /// rustls with the ring provider.
+    RustlsRing,
+    "rustls-ring",
+    Provider::ring()
+);

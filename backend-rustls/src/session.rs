@@ -1,0 +1,298 @@
+//! Sessions without I/O.
+
+use rustls::Connection;
+use tls_core::support::Lifecycle;
+use tls_core::{
+    BufferSession, Error, ErrorKind, Facts, Misuse, Operation, Progress, Result, Role, Session,
+    Status,
+};
+
+use crate::engine::{Engine, Failed};
+
+/// A session of rustls; see [`BufferSession`].
+///
+/// Beyond the bound on pending output it holds one record at the most, and an answer or alert of
+/// less than 100 bytes.
+#[derive(Debug)]
+pub struct RustlsSession {
+    role: Role,
+    engine: Engine,
+    lifecycle: Lifecycle,
+    /// The server name a client sends.
+    sent_name: Option<String>,
+    quiet_shutdown: bool,
+    pending_output_bound: usize,
+}
+
+impl RustlsSession {
+    pub(crate) fn new(
+        connection: Connection,
+        sent_name: Option<String>,
+        parameters: &tls_core::config::Parameters,
+    ) -> Result<Self> {
+        let role = match connection {
+            Connection::Client(_) => Role::Client,
+            Connection::Server(_) => Role::Server,
+        };
+        let engine = Engine::new(connection, parameters.pending_output_bound)
+            .map_err(|failed| failed.into_error(Operation::CreateSession))?;
+        Ok(Self {
+            role,
+            engine,
+            lifecycle: Lifecycle::new(),
+            sent_name,
+            quiet_shutdown: parameters.quiet_shutdown,
+            pending_output_bound: parameters.pending_output_bound,
+        })
+    }
+
+    /// Feeds the engine the rest of one record.
+    fn feed(&mut self, input: &[u8], operation: Operation) -> (usize, Result<Option<Status>>) {
+        let (taken, fed) = self.engine.feed(input);
+        if self.engine.peer_closed() {
+            self.lifecycle.receive_close_notify();
+        }
+        let verdict = match fed {
+            Ok(()) => Ok(None),
+            Err(failed) => self.fail(failed, operation).map(Some),
+        };
+        (taken, verdict)
+    }
+
+    #[cold]
+    fn fail(&mut self, failed: Failed, operation: Operation) -> Result<Status> {
+        let announces = failed.announces();
+        let error = failed.into_error(operation);
+        let pending_output = self.engine.pending_output();
+        self.lifecycle.fail(error, announces, pending_output)
+    }
+
+    /// What a call that needs more input gives.
+    fn want_read(&mut self, operation: Operation) -> Result<Status> {
+        if !self.lifecycle.input_ended() {
+            return Ok(Status::WantRead);
+        }
+        let truncated = Error::new(ErrorKind::Truncated, operation);
+        self.lifecycle.fail(truncated, false, 0)
+    }
+
+    fn check_input(&self, input: &[u8], operation: Operation) -> Result<()> {
+        if self.lifecycle.input_ended() && !input.is_empty() {
+            return Err(Error::misuse(Misuse::InputAfterEof, operation));
+        }
+        Ok(())
+    }
+
+    fn drain_into(&mut self, output: &mut [u8]) -> usize {
+        let drained = self.engine.drain(output);
+        if self.engine.pending_output() == 0 {
+            self.lifecycle.output_drained();
+        }
+        drained
+    }
+
+    #[cold]
+    fn complete_handshake(&mut self) -> Result<Status> {
+        let Some(facts) = self.engine.facts(self.sent_name.as_deref()) else {
+            let error = Error::new(ErrorKind::Backend, Operation::Handshake)
+                .with_detail("rustls completed a handshake without a cipher suite");
+            return self.lifecycle.fail(error, false, 0);
+        };
+        self.lifecycle.complete_handshake(facts);
+        Ok(Status::Complete)
+    }
+}
+
+impl Session for RustlsSession {
+    fn role(&self) -> Role {
+        self.role
+    }
+
+    fn facts(&self) -> Option<&Facts> {
+        self.lifecycle.facts()
+    }
+
+    fn pending_output(&self) -> usize {
+        self.engine.pending_output()
+    }
+
+    fn buffered(&self) -> usize {
+        self.engine.plaintext()
+    }
+
+    fn failure(&self) -> Option<&Error> {
+        self.lifecycle.failure()
+    }
+
+    fn close_notify_sent(&self) -> bool {
+        self.lifecycle.close_notify_sent()
+    }
+
+    fn close_notify_received(&self) -> bool {
+        self.lifecycle.close_notify_received()
+    }
+}
+
+impl BufferSession for RustlsSession {
+    fn handshake(&mut self, input: &mut [u8], output: &mut [u8]) -> Result<Progress> {
+        let operation = Operation::Handshake;
+        let mut progress = Progress::idle(Status::WantWrite);
+        // An alert that waits leaves with this call as well as with `drain`.
+        if self.lifecycle.failure().is_some() {
+            progress.produced = self.drain_into(output);
+        }
+        if let Some(verdict) = self.lifecycle.gate_handshake(self.pending_output()) {
+            return settle(verdict, progress);
+        }
+        self.check_input(input, operation)?;
+        loop {
+            progress.produced += self.drain_into(&mut output[progress.produced..]);
+            if self.pending_output() > 0 {
+                return Ok(progress);
+            }
+            if !self.engine.is_handshaking() {
+                progress.status = self.complete_handshake()?;
+                return Ok(progress);
+            }
+            let rest = &input[progress.consumed..];
+            if rest.is_empty() {
+                return settle(self.want_read(operation), progress);
+            }
+            let (taken, verdict) = self.feed(rest, operation);
+            progress.consumed += taken;
+            match verdict {
+                Ok(None) => {}
+                Ok(Some(status)) => {
+                    progress.produced += self.drain_into(&mut output[progress.produced..]);
+                    return settle(Ok(status), progress);
+                }
+                Err(error) => return settle(Err(error), progress),
+            }
+        }
+    }
+
+    fn read(&mut self, input: &mut [u8], plaintext: &mut [u8]) -> Result<Progress> {
+        let operation = Operation::Read;
+        let mut progress = Progress::idle(Status::Complete);
+        let deliverable = self.engine.plaintext() > 0 && self.lifecycle.facts().is_some();
+        if !deliverable || plaintext.is_empty() {
+            let pending_output = self.pending_output();
+            if let Some(verdict) = self.lifecycle.gate_read(plaintext.len(), pending_output) {
+                return settle(verdict, progress);
+            }
+        }
+        self.check_input(input, operation)?;
+        loop {
+            let room = &mut plaintext[progress.produced..];
+            progress.produced += self.engine.take_plaintext(room);
+            let rest = &input[progress.consumed..];
+            if progress.produced == plaintext.len() || rest.is_empty() && progress.produced > 0 {
+                return Ok(progress);
+            }
+            if self.lifecycle.close_notify_received() {
+                break;
+            }
+            if rest.is_empty() {
+                return settle(self.want_read(operation), progress);
+            }
+            let (taken, verdict) = self.feed(rest, operation);
+            progress.consumed += taken;
+            match verdict {
+                Ok(None) => {}
+                // What was decrypted before goes first; the failure is kept.
+                _ if progress.produced > 0 => return Ok(progress),
+                Ok(Some(status)) => return settle(Ok(status), progress),
+                Err(error) => return Err(error),
+            }
+        }
+        if progress.produced == 0 {
+            progress.status = Status::Closed;
+        }
+        Ok(progress)
+    }
+
+    fn write(&mut self, plaintext: &[u8], output: &mut [u8]) -> Result<Progress> {
+        let mut progress = Progress::idle(Status::Complete);
+        if self.lifecycle.failure().is_some() {
+            progress.produced = self.drain_into(output);
+        }
+        let pending_output = self.pending_output();
+        if let Some(verdict) = self.lifecycle.gate_write(plaintext.len(), pending_output) {
+            return settle(verdict, progress);
+        }
+        loop {
+            progress.produced += self.drain_into(&mut output[progress.produced..]);
+            let rest = &plaintext[progress.consumed..];
+            if rest.is_empty() {
+                return Ok(progress);
+            }
+            if self.pending_output() >= self.pending_output_bound {
+                break;
+            }
+            match self.engine.write(rest) {
+                Ok(taken) => progress.consumed += taken,
+                Err(failed) => {
+                    let verdict = self.fail(failed, Operation::Write);
+                    if progress.consumed == 0 {
+                        return settle(verdict, progress);
+                    }
+                    return Ok(progress);
+                }
+            }
+        }
+        if progress.consumed == 0 {
+            progress.status = Status::WantWrite;
+        }
+        Ok(progress)
+    }
+
+    fn shutdown(&mut self, output: &mut [u8]) -> Result<Progress> {
+        let mut progress = Progress::idle(Status::WantWrite);
+        if self.lifecycle.failure().is_some() {
+            progress.produced = self.drain_into(output);
+        }
+        if let Some(verdict) = self.lifecycle.gate_shutdown(self.pending_output()) {
+            return settle(verdict, progress);
+        }
+        let first = self.lifecycle.queue_close_notify();
+        if self.quiet_shutdown {
+            self.lifecycle.output_drained();
+            progress.status = self.lifecycle.shutdown_status(true);
+            return Ok(progress);
+        }
+        if first {
+            if let Err(failed) = self.engine.send_close_notify() {
+                return settle(self.fail(failed, Operation::Shutdown), progress);
+            }
+        }
+        progress.produced = self.drain_into(output);
+        progress.status = self.lifecycle.shutdown_status(false);
+        Ok(progress)
+    }
+
+    fn drain(&mut self, output: &mut [u8]) -> Progress {
+        let drained = self.drain_into(output);
+        let status = match self.pending_output() {
+            0 => Status::Complete,
+            _ => Status::WantWrite,
+        };
+        Progress::new(status, 0, drained)
+    }
+
+    fn input_eof(&mut self) {
+        self.lifecycle.end_input();
+    }
+}
+
+/// Puts a verdict and the bytes moved together. An error takes the bytes with it only if none
+/// have left: what was put into `output` must be sent.
+fn settle(verdict: Result<Status>, progress: Progress) -> Result<Progress> {
+    match verdict {
+        Ok(status) => Ok(Progress { status, ..progress }),
+        Err(_) if progress.produced > 0 => Ok(Progress {
+            status: Status::WantWrite,
+            ..progress
+        }),
+        Err(error) => Err(error),
+    }
+}
