@@ -31,7 +31,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     client.write_all(b"Hello from the client")?;
     carry(&mut client, &mut server);
-    println!("the server got: {}", String::from_utf8_lossy(&server.read()?));
+    println!(
+        "the server got: {}",
+        String::from_utf8_lossy(&server.read()?)
+    );
     Ok(())
 }
 

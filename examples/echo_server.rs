@@ -19,7 +19,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().ok_or("usage: echo_server ADDR [BACKEND]")?;
+    let address = arguments
+        .next()
+        .ok_or("usage: echo_server ADDR [BACKEND]")?;
     let backend = match arguments.next() {
         Some(name) => polytls::backend(&name)?,
         None => first_backend()?,
@@ -45,7 +47,10 @@ fn serve(context: &dyn DynContext, listener: &TcpListener) -> io::Result<()> {
             Err(rustix::io::Errno::INTR) => continue,
             result => result?,
         };
-        let ready: Vec<_> = descriptors.iter().map(|d| !d.revents().is_empty()).collect();
+        let ready: Vec<_> = descriptors
+            .iter()
+            .map(|d| !d.revents().is_empty())
+            .collect();
 
         let mut index = 0;
         connections.retain_mut(|connection| {

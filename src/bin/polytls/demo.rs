@@ -14,7 +14,10 @@ use polytls::pki_types::PrivateKeyDer;
 use polytls::{
     ClientConfig, DynBackend, DynContext, Facts, Feature, ServerConfig, SessionOptions, Support,
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
 use sha2::{Digest, Sha256};
 
 use crate::args::{DemoArgs, Mode};
@@ -90,11 +93,17 @@ struct Pki {
 impl Pki {
     fn new() -> Result<Self, Box<dyn std::error::Error>> {
         let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "polytls demo authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         let mut params = CertificateParams::new([SERVER_NAME.to_owned()])?;
-        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "polytls demo server");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         let leaf = params.signed_by(&key, &authority)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
