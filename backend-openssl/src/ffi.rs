@@ -4,7 +4,7 @@
 //! on. Names in quotes with a number in brackets are manual pages of OpenSSL; LibreSSL's say the
 //! same.
 
-use std::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
+use std::ffi::{c_int, c_long, c_ulong, c_void};
 use std::fmt;
 #[cfg(unix)]
 use std::os::fd::RawFd;
