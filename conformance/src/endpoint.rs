@@ -166,6 +166,19 @@ impl Endpoint {
         Ok(std::mem::take(&mut self.port()?.borrow_mut().incoming))
     }
 
+    /// Buffer mode: puts ciphertext that was taken and not consumed back in front.
+    ///
+    /// # Errors
+    ///
+    /// `harness` in socket mode.
+    pub fn put_back(&mut self, bytes: &[u8]) -> CaseResult {
+        let port = self.port()?;
+        port.borrow_mut()
+            .incoming
+            .splice(..0, bytes.iter().copied());
+        Ok(())
+    }
+
     /// Buffer mode: sends ciphertext that the case took out of the session itself.
     ///
     /// # Errors

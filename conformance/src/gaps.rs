@@ -13,6 +13,7 @@
 //! test = "raw_engine_sends_no_alert"       # a test function beside the file
 //! ```
 
+use std::cmp::Ordering;
 use std::fs;
 use std::path::Path;
 
@@ -86,7 +87,8 @@ impl Gaps {
         let unreadable = |error| vec![format!("{} cannot be read: {error}", path.display())];
         let text = fs::read_to_string(path).map_err(unreadable)?;
         let gaps = Self::parse(&text, library_version)?;
-        let sources = rust_sources(path.parent().unwrap_or(Path::new("."))).map_err(unreadable)?;
+        let sources =
+            rust_sources(path.parent().unwrap_or_else(|| Path::new("."))).map_err(unreadable)?;
         let missing: Vec<_> = gaps
             .gaps
             .iter()
@@ -165,22 +167,23 @@ impl Gap {
     }
 }
 
+/// The comparisons of a version range, longest first.
+const COMPARISONS: [(&str, fn(Ordering) -> bool); 5] = [
+    (">=", Ordering::is_ge),
+    ("<=", Ordering::is_le),
+    (">", Ordering::is_gt),
+    ("<", Ordering::is_lt),
+    ("=", Ordering::is_eq),
+];
+
 /// Whether a version lies in a range such as `>=3.0, <4`; `None` if that is no range.
 fn version_matches(range: &str, version: &str) -> Option<bool> {
     let version = numbers(version);
     let mut all = true;
     for part in range.split(',') {
-        let part = part.trim();
-        let operators: [(&str, fn(std::cmp::Ordering) -> bool); 5] = [
-            (">=", std::cmp::Ordering::is_ge),
-            ("<=", std::cmp::Ordering::is_le),
-            (">", std::cmp::Ordering::is_gt),
-            ("<", std::cmp::Ordering::is_lt),
-            ("=", std::cmp::Ordering::is_eq),
-        ];
-        let (bound, holds) = operators
-            .into_iter()
-            .find_map(|(operator, holds)| Some((part.strip_prefix(operator)?, holds)))?;
+        let (bound, holds) = COMPARISONS
+            .iter()
+            .find_map(|(sign, holds)| Some((part.trim().strip_prefix(sign)?, holds)))?;
         let bound = numbers(bound.trim());
         if bound.is_empty() {
             return None;
@@ -204,7 +207,7 @@ fn numbers(version: &str) -> Vec<u64> {
 }
 
 /// Compares as many numbers as the bound has: every 3.0.x equals 3.0.
-fn compare(version: &[u64], bound: &[u64]) -> std::cmp::Ordering {
+fn compare(version: &[u64], bound: &[u64]) -> Ordering {
     let at = |index: usize| version.get(index).copied().unwrap_or(0);
     (0..bound.len())
         .map(at)

@@ -23,7 +23,9 @@ mod pair;
 mod pki;
 mod report;
 mod run;
+mod saboteur;
 mod scene;
+mod selftest;
 pub mod verdict;
 pub mod wire;
 
@@ -39,6 +41,7 @@ pub use pki::{OTHER_NAME, Pki, SECOND_NAME, SERVER_IP, SERVER_NAME};
 pub use report::{Report, Row};
 pub use run::Suite;
 pub use scene::{Builder, Scene};
+pub use selftest::SelfTest;
 
 /// Runs the whole suite as a test of a backend, and prints the report.
 ///

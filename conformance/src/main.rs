@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use clap::Parser;
 use conformance::gaps::Gaps;
-use conformance::{Case, Modes, Suite, Versions, cases};
+use conformance::{Case, Modes, SelfTest, Suite, Versions, cases};
 use tls_core::DynBackend;
 
 /// Holds a backend to the contract.
@@ -26,6 +26,9 @@ struct Arguments {
     /// Writes the report as JSON too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Breaks the backend in one way after another, and expects the suite to notice each.
+    #[arg(long)]
+    self_test: bool,
     /// Known failures; by default those in the backend's own folder.
     #[arg(long, value_name = "FILE")]
     gaps: Option<PathBuf>,
@@ -59,7 +62,12 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         let json = report.to_json().map_err(|error| error.to_string())?;
         fs::write(path, json + "\n").map_err(|error| cannot(path, "written", &error))?;
     }
-    Ok(report.is_green())
+    if !arguments.self_test {
+        return Ok(report.is_green());
+    }
+    let test = SelfTest::run(&backend, &report);
+    print!("{test}");
+    Ok(report.is_green() && test.is_green())
 }
 
 /// The backend named, else rustls if it is compiled in, else the only one.

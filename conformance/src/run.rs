@@ -19,14 +19,24 @@ use crate::report::{Report, Row};
 use crate::scene::Scene;
 use crate::verdict::{Observed, judge};
 
-/// How long the drivers of one run may take.
-const CASE_TIME: Duration = Duration::from_secs(30);
-/// How long a run may take in all before it is given up.
-const WATCHDOG: Duration = Duration::from_secs(60);
+/// What a run may take.
+const LIMITS: Limits = Limits {
+    drivers: Duration::from_secs(30),
+    watchdog: Duration::from_secs(60),
+};
 /// The threads that cases run in; their panics are part of the report.
 const THREAD_NAME: &str = "conformance case";
 /// The largest share of a backend's runs that may be known failures, in per cent.
 const MAX_GAP_PER_CENT: usize = 5;
+
+/// How long a run may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Until its drivers fail with `hang`.
+    pub(crate) drivers: Duration,
+    /// Until it is given up, whatever it does.
+    pub(crate) watchdog: Duration,
+}
 
 /// The suite, ready to be run against one backend.
 pub struct Suite {
@@ -72,7 +82,7 @@ impl Suite {
                 continue;
             }
             let gaps: Vec<_> = self.gaps.matching(&name).collect();
-            let observed = observe(&self.backend, case, mode, version);
+            let observed = observe(&self.backend, case, mode, version, LIMITS);
             let verdict = judge(&observed, &gaps);
             report.rows.push(Row {
                 case,
@@ -139,6 +149,7 @@ pub(crate) fn observe(
     case: &'static Case,
     mode: Mode,
     version: ProtocolVersion,
+    limits: Limits,
 ) -> Observed {
     let version_feature = match version {
         ProtocolVersion::TLS1_2 => Feature::Tls12,
@@ -149,14 +160,14 @@ pub(crate) fn observe(
         .chain(case.requires.iter().copied())
         .find(|feature| !backend.capabilities().support(*feature).is_available());
     let backend = Arc::clone(backend);
-    let deadline = Instant::now() + CASE_TIME;
+    let deadline = Instant::now() + limits.drivers;
     match lacking {
-        None => Observed::Ran(watched(move || {
+        None => Observed::Ran(watched(limits, move || {
             (case.run)(&Scene::new(&*backend, mode, version, deadline))
         })),
         Some(feature) => Observed::Lacks(
             feature,
-            watched(move || {
+            watched(limits, move || {
                 // The inverse check cannot run with a version or in a mode that is not there.
                 let scene = Scene::new(&*backend, mode, version, deadline);
                 ask::refused(&scene, feature)
@@ -166,7 +177,7 @@ pub(crate) fn observe(
 }
 
 /// Runs in a thread of its own, so that neither a panic nor a hang ends the suite.
-fn watched(run: impl FnOnce() -> CaseResult + Send + 'static) -> CaseResult {
+fn watched(limits: Limits, run: impl FnOnce() -> CaseResult + Send + 'static) -> CaseResult {
     quiet_panics();
     let (sender, receiver) = mpsc::channel();
     let spawned = thread::Builder::new()
@@ -179,11 +190,11 @@ fn watched(run: impl FnOnce() -> CaseResult + Send + 'static) -> CaseResult {
     if let Err(error) = spawned {
         return Err(Failure::new("harness", format!("no thread: {error}")));
     }
-    match receiver.recv_timeout(WATCHDOG) {
+    match receiver.recv_timeout(limits.watchdog) {
         Ok(result) => result,
         Err(RecvTimeoutError::Timeout) => Err(Failure::hang(format!(
             "the case did not return within {} s",
-            WATCHDOG.as_secs()
+            limits.watchdog.as_secs()
         ))),
         Err(RecvTimeoutError::Disconnected) => {
             Err(Failure::new("panic", "the case ended without a result"))
@@ -219,16 +230,16 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failure() {
-        let failure = watched(|| panic!("on purpose")).unwrap_err();
+        let failure = watched(LIMITS, || panic!("on purpose")).unwrap_err();
         assert_eq!(failure.kind, "panic");
         assert!(failure.message.contains("on purpose"), "{failure}");
     }
 
     #[test]
     fn a_result_is_passed_on() {
-        assert_eq!(watched(|| Ok(())), Ok(()));
+        assert_eq!(watched(LIMITS, || Ok(())), Ok(()));
         assert_eq!(
-            watched(|| Err(Failure::assertion("no"))),
+            watched(LIMITS, || Err(Failure::assertion("no"))),
             Err(Failure::assertion("no"))
         );
     }

@@ -49,6 +49,7 @@ mod handshake;
 mod limits;
 mod names;
 mod resumption;
+mod steady;
 
 use crate::case::Case;
 
@@ -65,6 +66,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         resumption::CASES,
         config::CASES,
         descriptor::CASES,
+        steady::CASES,
     ]
     .into_iter()
     .flatten()

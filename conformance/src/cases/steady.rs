@@ -1,0 +1,148 @@
+//! The steady state: what read and write allocate.
+
+use allocation_counter::measure;
+use tls_core::Status;
+
+use crate::case::{Case, CaseResult, Mode};
+use crate::check;
+use crate::endpoint::{Endpoint, Step};
+use crate::ensure;
+use crate::pair::{Pair, Side};
+use crate::scene::Scene;
+
+/// How many allocations of an engine's own one record may cost. rustls makes 1 to seal and 5 to
+/// open one.
+const ENGINE_ALLOCATIONS: u64 = 8;
+/// A full record of plaintext, in bytes.
+const RECORD: usize = 16 * 1024;
+/// Room for the ciphertext of a record, in bytes.
+const SEALED: usize = RECORD + 1024;
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        rfc: "contract K20",
+        clauses: &["K20"],
+        ..Case::new("steady.would_block_read_allocates_nothing", would_block)
+    },
+    Case {
+        rfc: "contract K20",
+        clauses: &["K20"],
+        ..Case::new("steady.records_allocate_within_the_engine", records)
+    },
+];
+
+fn would_block(scene: &Scene<'_>) -> CaseResult {
+    let mut pair = scene.connected()?;
+    pair.ping_pong()?;
+    for side in Side::BOTH {
+        let mut buffer = [0; 64];
+        let endpoint = pair.side(side);
+        let mut last = endpoint.read(&mut buffer)?;
+        let allocated = measure(|| {
+            for _ in 0..100 {
+                if let Ok(step) = endpoint.read(&mut buffer) {
+                    last = step;
+                }
+            }
+        });
+        check::status("a read without data", last.status, Status::WantRead)?;
+        check::equal(
+            "allocations of 100 would-block reads",
+            allocated.count_total,
+            0,
+        )?;
+    }
+    Ok(())
+}
+
+fn records(scene: &Scene<'_>) -> CaseResult {
+    let mut pair = scene.connected()?;
+    let data = super::pattern(RECORD, 5);
+    for side in Side::BOTH {
+        // The first records fill buffers that are then kept.
+        for _ in 0..4 {
+            pair.transfer(side, &data)?;
+        }
+        for _ in 0..16 {
+            one_record(&mut pair, side, &data)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends one record and reads it, calling the sessions alone while counting.
+fn one_record(pair: &mut Pair, from: Side, data: &[u8]) -> CaseResult {
+    let (written, allocated) = counted_write(pair.side(from), data)?;
+    check::equal("what a write took", written.bytes, data.len())?;
+    within("a write of 16 KiB", allocated)?;
+    pair.deliver()?;
+    let mut received = vec![0; RECORD];
+    let mut filled = 0;
+    while filled < RECORD {
+        let (step, allocated) = counted_read(pair.side(from.other()), &mut received[filled..])?;
+        within("a read of one record", allocated)?;
+        ensure!(
+            step.bytes > 0,
+            "a record that has arrived is to be read, met {step:?} after {filled} bytes"
+        );
+        filled += step.bytes;
+    }
+    check::same_bytes("the record", &received, data)
+}
+
+fn within(what: &str, allocated: u64) -> CaseResult {
+    ensure!(
+        allocated <= ENGINE_ALLOCATIONS,
+        "{what}: at most {ENGINE_ALLOCATIONS} allocations are the engine's own, met {allocated}"
+    );
+    Ok(())
+}
+
+fn counted_write(endpoint: &mut Endpoint, data: &[u8]) -> CaseResult<(Step, u64)> {
+    if endpoint.mode() == Mode::Socket {
+        let session = endpoint.as_socket()?;
+        let mut result = None;
+        let allocated = measure(|| result = Some(session.write(data)));
+        let progress = result.expect("measured once")?;
+        let step = Step {
+            status: progress.status,
+            bytes: progress.consumed,
+        };
+        return Ok((step, allocated.count_total));
+    }
+    let mut output = vec![0; SEALED];
+    let session = endpoint.as_buffer()?;
+    let mut result = None;
+    let allocated = measure(|| result = Some(session.write(data, &mut output)));
+    let progress = result.expect("measured once")?;
+    endpoint.send_ciphertext(&output[..progress.produced])?;
+    let step = Step {
+        status: progress.status,
+        bytes: progress.consumed,
+    };
+    Ok((step, allocated.count_total))
+}
+
+fn counted_read(endpoint: &mut Endpoint, buffer: &mut [u8]) -> CaseResult<(Step, u64)> {
+    let mut result = None;
+    let allocated = if endpoint.mode() == Mode::Socket {
+        let session = endpoint.as_socket()?;
+        measure(|| result = Some(session.read(buffer)))
+    } else {
+        let mut input = endpoint.take_incoming()?;
+        let session = endpoint.as_buffer()?;
+        let allocated = measure(|| result = Some(session.read(&mut input, buffer)));
+        let consumed = match &result {
+            Some(Ok(progress)) => progress.consumed,
+            _ => input.len(),
+        };
+        endpoint.put_back(&input[consumed..])?;
+        allocated
+    };
+    let progress = result.expect("measured once")?;
+    let step = Step {
+        status: progress.status,
+        bytes: progress.produced,
+    };
+    Ok((step, allocated.count_total))
+}

@@ -1,0 +1,129 @@
+//! Contexts of a saboteur.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tls_core::{
+    BufferSession, DynContext, Error, Operation, Result, Role, SessionOptions, SocketSession,
+};
+
+use super::Sabotage;
+use super::session::{SabotagedBuffer, SabotagedSocket};
+
+/// What is done to the descriptor of a socket session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum DescriptorHook {
+    /// It is passed on.
+    Pass,
+    /// It is put into non-blocking mode.
+    MakeNonblocking,
+    /// A second descriptor of the socket stays open.
+    Leak,
+    /// A borrowed one is shut down with the session.
+    ShutDownBorrowed,
+}
+
+pub(super) struct SabotagedContext {
+    inner: Box<dyn DynContext>,
+    sabotage: &'static Sabotage,
+    /// No handle to the context was dropped so far.
+    intact: Arc<AtomicBool>,
+}
+
+impl SabotagedContext {
+    pub(super) fn new(inner: Box<dyn DynContext>, sabotage: &'static Sabotage) -> Self {
+        Self {
+            inner,
+            sabotage,
+            intact: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    fn options(&self, mut options: SessionOptions) -> SessionOptions {
+        (self.sabotage.options)(&mut options);
+        options
+    }
+
+    fn descriptor(&self, fd: &OwnedFd) -> Result<()> {
+        let failed = |error| Error::io(error, Operation::CreateSession);
+        match self.sabotage.descriptor {
+            DescriptorHook::MakeNonblocking => make_nonblocking(fd.as_fd()),
+            DescriptorHook::Leak => {
+                std::mem::forget(fd.try_clone().map_err(failed)?);
+                Ok(())
+            }
+            DescriptorHook::Pass | DescriptorHook::ShutDownBorrowed => Ok(()),
+        }
+    }
+}
+
+fn make_nonblocking(fd: BorrowedFd<'_>) -> Result<()> {
+    rustix::io::ioctl_fionbio(fd, true)
+        .map_err(|errno| Error::io(errno.into(), Operation::CreateSession))
+}
+
+impl DynContext for SabotagedContext {
+    fn role(&self) -> Role {
+        self.inner.role()
+    }
+
+    fn buffer_session(&self, options: SessionOptions) -> Result<Box<dyn BufferSession>> {
+        let inner = self.inner.buffer_session(self.options(options))?;
+        Ok(Box::new(SabotagedBuffer::new(
+            inner,
+            (self.sabotage.hook)(),
+            Arc::clone(&self.intact),
+        )))
+    }
+
+    fn socket_session(
+        &self,
+        fd: OwnedFd,
+        options: SessionOptions,
+    ) -> Result<Box<dyn SocketSession>> {
+        self.descriptor(&fd)?;
+        let inner = self.inner.socket_session(fd, self.options(options))?;
+        Ok(Box::new(SabotagedSocket::new(
+            inner,
+            (self.sabotage.hook)(),
+            Arc::clone(&self.intact),
+            false,
+        )))
+    }
+
+    fn socket_session_borrowed<'fd>(
+        &self,
+        fd: BorrowedFd<'fd>,
+        options: SessionOptions,
+    ) -> Result<Box<dyn SocketSession + 'fd>> {
+        if self.sabotage.descriptor == DescriptorHook::MakeNonblocking {
+            make_nonblocking(fd)?;
+        }
+        let inner = self
+            .inner
+            .socket_session_borrowed(fd, self.options(options))?;
+        Ok(Box::new(SabotagedSocket::new(
+            inner,
+            (self.sabotage.hook)(),
+            Arc::clone(&self.intact),
+            self.sabotage.descriptor == DescriptorHook::ShutDownBorrowed,
+        )))
+    }
+
+    fn clone_context(&self) -> Box<dyn DynContext> {
+        Box::new(Self {
+            inner: self.inner.clone_context(),
+            sabotage: self.sabotage,
+            intact: Arc::clone(&self.intact),
+        })
+    }
+}
+
+impl Drop for SabotagedContext {
+    fn drop(&mut self) {
+        if self.sabotage.context_drop_matters {
+            self.intact.store(false, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What a saboteur does to the calls of a session.
+
+use std::sync::OnceLock;
+
+use tls_core::{Facts, Progress, Result, Session};
+
+/// One call on its way to the real session, in either mode.
+pub(crate) trait Call {
+    /// The real session.
+    fn session(&self) -> &dyn Session;
+    /// How much ciphertext the caller offers; `None` in socket mode.
+    fn input_length(&self) -> Option<usize>;
+    fn handshake(&mut self) -> Result<Progress>;
+    fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress>;
+    fn write(&mut self, plaintext: &[u8]) -> Result<Progress>;
+    fn shutdown(&mut self) -> Result<Progress>;
+    fn flush(&mut self) -> Result<Progress>;
+}
+
+/// What a saboteur does to the calls of one session; nothing, unless said otherwise.
+pub(crate) trait Hook: Send {
+    fn handshake(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        call.handshake()
+    }
+
+    fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
+        call.read(plaintext)
+    }
+
+    fn write(&mut self, call: &mut dyn Call, plaintext: &[u8]) -> Result<Progress> {
+        call.write(plaintext)
+    }
+
+    fn shutdown(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        call.shutdown()
+    }
+
+    fn flush(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        call.flush()
+    }
+
+    fn facts<'a>(&'a self, session: &'a dyn Session) -> Option<&'a Facts> {
+        session.facts()
+    }
+
+    fn pending_output(&self, session: &dyn Session) -> usize {
+        session.pending_output()
+    }
+
+    fn buffered(&self, session: &dyn Session) -> usize {
+        session.buffered()
+    }
+
+    fn passes_eof(&self) -> bool {
+        true
+    }
+
+    fn shuts_down_on_drop(&self) -> bool {
+        false
+    }
+}
+
+/// Does nothing.
+pub(super) struct Honest;
+
+impl Hook for Honest {}
+
+/// Changes `handshake`.
+pub(super) struct OnHandshake<F>(F);
+
+impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> OnHandshake<F> {
+    pub(super) fn new(hook: F) -> Self {
+        Self(hook)
+    }
+}
+
+impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> Hook for OnHandshake<F> {
+    fn handshake(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        self.0(call)
+    }
+}
+
+/// Changes `read`.
+pub(super) struct OnRead<F>(F);
+
+impl<F: FnMut(&mut dyn Call, &mut [u8]) -> Result<Progress> + Send> OnRead<F> {
+    pub(super) fn new(hook: F) -> Self {
+        Self(hook)
+    }
+}
+
+impl<F: FnMut(&mut dyn Call, &mut [u8]) -> Result<Progress> + Send> Hook for OnRead<F> {
+    fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
+        self.0(call, plaintext)
+    }
+}
+
+/// Changes `write`.
+pub(super) struct OnWrite<F>(F);
+
+impl<F: FnMut(&mut dyn Call, &[u8]) -> Result<Progress> + Send> OnWrite<F> {
+    pub(super) fn new(hook: F) -> Self {
+        Self(hook)
+    }
+}
+
+impl<F: FnMut(&mut dyn Call, &[u8]) -> Result<Progress> + Send> Hook for OnWrite<F> {
+    fn write(&mut self, call: &mut dyn Call, plaintext: &[u8]) -> Result<Progress> {
+        self.0(call, plaintext)
+    }
+}
+
+/// Changes `shutdown`.
+pub(super) struct OnShutdown<F>(F);
+
+impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> OnShutdown<F> {
+    pub(super) fn new(hook: F) -> Self {
+        Self(hook)
+    }
+}
+
+impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> Hook for OnShutdown<F> {
+    fn shutdown(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        self.0(call)
+    }
+}
+
+/// Changes what every call gives.
+pub(super) struct OnResult<F>(F);
+
+impl<F: FnMut(&dyn Session, Result<Progress>) -> Result<Progress> + Send> OnResult<F> {
+    pub(super) fn new(hook: F) -> Self {
+        Self(hook)
+    }
+}
+
+impl<F> Hook for OnResult<F>
+where
+    F: FnMut(&dyn Session, Result<Progress>) -> Result<Progress> + Send,
+{
+    fn handshake(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        let result = call.handshake();
+        self.0(call.session(), result)
+    }
+
+    fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
+        let result = call.read(plaintext);
+        self.0(call.session(), result)
+    }
+
+    fn write(&mut self, call: &mut dyn Call, plaintext: &[u8]) -> Result<Progress> {
+        let result = call.write(plaintext);
+        self.0(call.session(), result)
+    }
+
+    fn shutdown(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        let result = call.shutdown();
+        self.0(call.session(), result)
+    }
+}
+
+/// Changes the facts, once they are there.
+pub(super) struct OnFacts {
+    change: fn(&mut Facts),
+    changed: OnceLock<Facts>,
+}
+
+impl OnFacts {
+    pub(super) fn new(change: fn(&mut Facts)) -> Self {
+        Self {
+            change,
+            changed: OnceLock::new(),
+        }
+    }
+}
+
+impl Hook for OnFacts {
+    fn facts<'a>(&'a self, session: &'a dyn Session) -> Option<&'a Facts> {
+        let facts = session.facts()?;
+        Some(self.changed.get_or_init(|| {
+            let mut facts = facts.clone();
+            (self.change)(&mut facts);
+            facts
+        }))
+    }
+}
+
+/// Tells these facts whenever the session has none.
+pub(super) struct EarlyFacts(pub(super) Facts);
+
+impl Hook for EarlyFacts {
+    fn facts<'a>(&'a self, session: &'a dyn Session) -> Option<&'a Facts> {
+        Some(session.facts().unwrap_or(&self.0))
+    }
+}
+
+/// Says that one byte more is buffered than is.
+pub(super) struct BufferedMore;
+
+impl Hook for BufferedMore {
+    fn buffered(&self, session: &dyn Session) -> usize {
+        session.buffered() + 1
+    }
+}
+
+/// Says that nothing is pending.
+pub(super) struct PendingNothing;
+
+impl Hook for PendingNothing {
+    fn pending_output(&self, _session: &dyn Session) -> usize {
+        0
+    }
+}
+
+/// Does not tell the session of the end of input.
+pub(super) struct DeafToEof;
+
+impl Hook for DeafToEof {
+    fn passes_eof(&self) -> bool {
+        false
+    }
+}
+
+/// Sends a close_notify when it is dropped.
+pub(super) struct ShutsDownOnDrop;
+
+impl Hook for ShutsDownOnDrop {
+    fn shuts_down_on_drop(&self) -> bool {
+        true
+    }
+}
+
+/// Gives `Closed` once this side has shut down.
+pub(super) struct ForgetsUnread(pub(super) bool);
+
+impl Hook for ForgetsUnread {
+    fn shutdown(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        self.0 = true;
+        call.shutdown()
+    }
+
+    fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
+        if self.0 {
+            return Ok(Progress::idle(tls_core::Status::Closed));
+        }
+        call.read(plaintext)
+    }
+}
+
+/// Writes only after it has read.
+pub(super) struct ReadsFirst(pub(super) bool);
+
+impl Hook for ReadsFirst {
+    fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
+        self.0 = true;
+        call.read(plaintext)
+    }
+
+    fn write(&mut self, call: &mut dyn Call, plaintext: &[u8]) -> Result<Progress> {
+        if !self.0 && call.session().role() == tls_core::Role::Client {
+            return Ok(Progress::idle(tls_core::Status::WantWrite));
+        }
+        call.write(plaintext)
+    }
+}
+
+/// Makes no progress with fewer bytes of input than a record header has.
+pub(super) struct WantsHeaders;
+
+impl WantsHeaders {
+    fn starves(call: &dyn Call) -> bool {
+        matches!(call.input_length(), Some(1..=4))
+    }
+}
+
+impl Hook for WantsHeaders {
+    fn handshake(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        if Self::starves(call) {
+            return Ok(Progress::idle(tls_core::Status::WantRead));
+        }
+        call.handshake()
+    }
+
+    fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
+        if Self::starves(call) {
+            return Ok(Progress::idle(tls_core::Status::WantRead));
+        }
+        call.read(plaintext)
+    }
+}

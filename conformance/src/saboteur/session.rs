@@ -1,0 +1,337 @@
+//! Sessions of a saboteur: every call goes through its hook.
+
+use std::fmt;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tls_core::{
+    BufferSession, DetachError, Detached, Error, ErrorKind, Facts, Operation, Progress, Result,
+    Role, Session, SocketSession, Status,
+};
+
+use super::hooks::{Call, Hook};
+
+/// What both kinds of session have besides the real session.
+struct Sabotaged<S: ?Sized> {
+    inner: Option<Box<S>>,
+    hook: Box<dyn Hook>,
+    intact: Arc<AtomicBool>,
+}
+
+impl<S: ?Sized> Sabotaged<S> {
+    fn inner(&self) -> &S {
+        self.inner.as_deref().expect("only taken at the end")
+    }
+
+    fn inner_mut(&mut self) -> (&mut S, &mut dyn Hook) {
+        let inner = self.inner.as_deref_mut().expect("only taken at the end");
+        (inner, &mut *self.hook)
+    }
+
+    /// Fails once a handle to the context was dropped, if the saboteur makes that matter.
+    fn check(&self) -> Result<()> {
+        if self.intact.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Backend, Operation::Read))
+    }
+}
+
+macro_rules! session_through_hook {
+    ($($header:tt)+) => {
+        $($header)+ {
+            fn role(&self) -> Role {
+                self.0.inner().role()
+            }
+
+            fn facts(&self) -> Option<&Facts> {
+                self.0.hook.facts(self.0.inner())
+            }
+
+            fn pending_output(&self) -> usize {
+                self.0.hook.pending_output(self.0.inner())
+            }
+
+            fn buffered(&self) -> usize {
+                self.0.hook.buffered(self.0.inner())
+            }
+
+            fn failure(&self) -> Option<&Error> {
+                self.0.inner().failure()
+            }
+
+            fn close_notify_sent(&self) -> bool {
+                self.0.inner().close_notify_sent()
+            }
+
+            fn close_notify_received(&self) -> bool {
+                self.0.inner().close_notify_received()
+            }
+        }
+    };
+}
+
+pub(super) struct SabotagedBuffer(Sabotaged<dyn BufferSession>);
+
+impl SabotagedBuffer {
+    pub(super) fn new(
+        inner: Box<dyn BufferSession>,
+        hook: Box<dyn Hook>,
+        intact: Arc<AtomicBool>,
+    ) -> Self {
+        Self(Sabotaged {
+            inner: Some(inner),
+            hook,
+            intact,
+        })
+    }
+
+    fn call(
+        &mut self,
+        input: &mut [u8],
+        output: &mut [u8],
+        call: impl FnOnce(&mut dyn Hook, &mut dyn Call) -> Result<Progress>,
+    ) -> Result<Progress> {
+        self.0.check()?;
+        let (session, hook) = self.0.inner_mut();
+        call(
+            hook,
+            &mut BufferCall {
+                session,
+                input,
+                output,
+            },
+        )
+    }
+}
+
+session_through_hook!(impl Session for SabotagedBuffer);
+
+impl BufferSession for SabotagedBuffer {
+    fn handshake(&mut self, input: &mut [u8], output: &mut [u8]) -> Result<Progress> {
+        self.call(input, output, |hook, call| hook.handshake(call))
+    }
+
+    fn read(&mut self, input: &mut [u8], plaintext: &mut [u8]) -> Result<Progress> {
+        self.call(input, &mut [], |hook, call| hook.read(call, plaintext))
+    }
+
+    fn write(&mut self, plaintext: &[u8], output: &mut [u8]) -> Result<Progress> {
+        self.call(&mut [], output, |hook, call| hook.write(call, plaintext))
+    }
+
+    fn shutdown(&mut self, output: &mut [u8]) -> Result<Progress> {
+        self.call(&mut [], output, |hook, call| hook.shutdown(call))
+    }
+
+    fn drain(&mut self, output: &mut [u8]) -> Progress {
+        let (session, hook) = self.0.inner_mut();
+        let mut call = BufferCall {
+            session,
+            input: &mut [],
+            output,
+        };
+        hook.flush(&mut call)
+            .unwrap_or(Progress::idle(Status::Complete))
+    }
+
+    fn input_eof(&mut self) {
+        let (session, hook) = self.0.inner_mut();
+        if hook.passes_eof() {
+            session.input_eof();
+        }
+    }
+}
+
+struct BufferCall<'a> {
+    session: &'a mut dyn BufferSession,
+    input: &'a mut [u8],
+    output: &'a mut [u8],
+}
+
+impl Call for BufferCall<'_> {
+    fn session(&self) -> &dyn Session {
+        &*self.session
+    }
+
+    fn input_length(&self) -> Option<usize> {
+        Some(self.input.len())
+    }
+
+    fn handshake(&mut self) -> Result<Progress> {
+        self.session.handshake(self.input, self.output)
+    }
+
+    fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
+        self.session.read(self.input, plaintext)
+    }
+
+    fn write(&mut self, plaintext: &[u8]) -> Result<Progress> {
+        self.session.write(plaintext, self.output)
+    }
+
+    fn shutdown(&mut self) -> Result<Progress> {
+        self.session.shutdown(self.output)
+    }
+
+    fn flush(&mut self) -> Result<Progress> {
+        Ok(self.session.drain(self.output))
+    }
+}
+
+pub(super) struct SabotagedSocket<'fd>(Sabotaged<dyn SocketSession + 'fd>, bool);
+
+impl<'fd> SabotagedSocket<'fd> {
+    pub(super) fn new(
+        inner: Box<dyn SocketSession + 'fd>,
+        hook: Box<dyn Hook>,
+        intact: Arc<AtomicBool>,
+        shut_down_on_drop: bool,
+    ) -> Self {
+        Self(
+            Sabotaged {
+                inner: Some(inner),
+                hook,
+                intact,
+            },
+            shut_down_on_drop,
+        )
+    }
+
+    fn call(
+        &mut self,
+        call: impl FnOnce(&mut dyn Hook, &mut dyn Call) -> Result<Progress>,
+    ) -> Result<Progress> {
+        self.0.check()?;
+        let (session, hook) = self.0.inner_mut();
+        call(hook, &mut SocketCall { session })
+    }
+}
+
+session_through_hook!(impl Session for SabotagedSocket<'_>);
+
+impl AsFd for SabotagedSocket<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.inner().as_fd()
+    }
+}
+
+impl SocketSession for SabotagedSocket<'_> {
+    fn handshake(&mut self) -> Result<Status> {
+        self.call(|hook, call| hook.handshake(call))
+            .map(|progress| progress.status)
+    }
+
+    fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
+        self.call(|hook, call| hook.read(call, plaintext))
+    }
+
+    /// Into the first buffer that has room: allowed, as any read may be short.
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> Result<Progress> {
+        match buffers.iter_mut().find(|buffer| !buffer.is_empty()) {
+            Some(buffer) => self.read(buffer),
+            None => self.read(&mut []),
+        }
+    }
+
+    fn write(&mut self, plaintext: &[u8]) -> Result<Progress> {
+        self.call(|hook, call| hook.write(call, plaintext))
+    }
+
+    /// From the first buffer that holds something: allowed, as any write may be short.
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> Result<Progress> {
+        match buffers.iter().find(|buffer| !buffer.is_empty()) {
+            Some(buffer) => self.write(buffer),
+            None => self.write(&[]),
+        }
+    }
+
+    fn flush(&mut self) -> Result<Status> {
+        let (session, hook) = self.0.inner_mut();
+        hook.flush(&mut SocketCall { session })
+            .map(|progress| progress.status)
+    }
+
+    fn shutdown(&mut self) -> Result<Status> {
+        self.call(|hook, call| hook.shutdown(call))
+            .map(|progress| progress.status)
+    }
+
+    fn into_fd<'session>(
+        mut self: Box<Self>,
+    ) -> std::result::Result<Detached, DetachError<'session>>
+    where
+        Self: 'session,
+    {
+        let inner = self.0.inner.take().expect("only taken at the end");
+        inner.into_fd()
+    }
+}
+
+impl Drop for SabotagedSocket<'_> {
+    fn drop(&mut self) {
+        let Some(session) = self.0.inner.as_deref_mut() else {
+            return;
+        };
+        if self.0.hook.shuts_down_on_drop() {
+            // What a saboteur's own calls come to matters to nobody.
+            let _ = session.shutdown();
+            let _ = session.flush();
+        }
+        if self.1 {
+            let _ = rustix::net::shutdown(session.as_fd(), rustix::net::Shutdown::Both);
+        }
+    }
+}
+
+struct SocketCall<'a, 'fd> {
+    session: &'a mut (dyn SocketSession + 'fd),
+}
+
+impl Call for SocketCall<'_, '_> {
+    fn session(&self) -> &dyn Session {
+        &*self.session
+    }
+
+    fn input_length(&self) -> Option<usize> {
+        None
+    }
+
+    fn handshake(&mut self) -> Result<Progress> {
+        self.session.handshake().map(Progress::idle)
+    }
+
+    fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
+        self.session.read(plaintext)
+    }
+
+    fn write(&mut self, plaintext: &[u8]) -> Result<Progress> {
+        self.session.write(plaintext)
+    }
+
+    fn shutdown(&mut self) -> Result<Progress> {
+        self.session.shutdown().map(Progress::idle)
+    }
+
+    fn flush(&mut self) -> Result<Progress> {
+        self.session.flush().map(Progress::idle)
+    }
+}
+
+impl fmt::Debug for SabotagedBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SabotagedBuffer")
+            .field(&self.0.inner)
+            .finish()
+    }
+}
+
+impl fmt::Debug for SabotagedSocket<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SabotagedSocket")
+            .field(&self.0.inner)
+            .finish()
+    }
+}
