@@ -248,9 +248,16 @@ impl Engine {
             Err(error) => return Err(self.collapse(Reason::Stuck(Some(error)), None)),
         };
         self.process()?;
-        // At the limit of what one TLS 1.2 key may seal rustls takes bytes, and drops them.
+        // At the limit of what one TLS 1.2 key may seal rustls takes bytes, drops them, and takes its
+        // leave. The peer must not hear that: it would think that it has everything.
         if self.queued < before + taken {
-            return Err(self.collapse(Reason::KeysUsedUp, None));
+            let mut output = self.take_output();
+            output.truncate(before);
+            self.last_words = Some((output, 0));
+            return Err(Failed {
+                reason: Reason::KeysUsedUp,
+                alert: None,
+            });
         }
         Ok(taken)
     }
@@ -285,6 +292,13 @@ impl Engine {
             self.queued -= count;
         }
         moved
+    }
+
+    /// Drops pending ciphertext.
+    #[cold]
+    pub(crate) fn discard_output(&mut self) {
+        self.take_output();
+        self.last_words = Some((Vec::new(), 0));
     }
 
     /// What the handshake settled; `sent_name` is the server name a client sent.
@@ -354,17 +368,25 @@ impl Engine {
     /// whether an alert that goes with `error` is the last of it.
     #[cold]
     fn collapse(&mut self, reason: Reason, error: Option<&rustls::Error>) -> Failed {
-        let mut words = Vec::with_capacity(self.queued + MAX_RECORD);
+        let before = self.queued;
+        let words = self.take_output();
+        let new = words.get(before..).unwrap_or_default();
+        let alert = error.and_then(|error| last_alert(new, error));
+        self.last_words = Some((words, 0));
+        Failed { reason, alert }
+    }
+
+    /// Everything rustls holds for the peer.
+    fn take_output(&mut self) -> Vec<u8> {
+        let mut output = Vec::with_capacity(self.queued + MAX_RECORD);
         while self.connection.wants_write() {
-            if !matches!(self.connection.write_tls(&mut words), Ok(1..)) {
+            // A vector takes all that it is given.
+            if !matches!(self.connection.write_tls(&mut output), Ok(1..)) {
                 break;
             }
         }
-        let new = words.get(self.queued..).unwrap_or_default();
-        let alert = error.and_then(|error| last_alert(new, error));
         self.queued = 0;
-        self.last_words = Some((words, 0));
-        Failed { reason, alert }
+        output
     }
 
     /// Whether a record that begins like this carries no byte of content. TLS 1.3 has a content

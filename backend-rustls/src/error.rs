@@ -18,8 +18,13 @@ pub(crate) fn session_error(
     sent: Option<AlertDescription>,
     operation: Operation,
 ) -> Error {
-    if let (RustlsError::AlertReceived(received), None) = (&error, sent) {
-        return Error::peer_alert(iana_alert(*received), operation);
+    match (&error, sent) {
+        // A close_notify that ends the handshake is one, whatever rustls answers to it.
+        (RustlsError::AlertReceived(received @ RustlsAlert::CloseNotify), _)
+        | (RustlsError::AlertReceived(received), None) => {
+            return Error::peer_alert(iana_alert(*received), operation);
+        }
+        _ => {}
     }
     let built = with_sent(Error::new(kind(&error), operation), sent);
     built.with_source(Arc::new(error))

@@ -72,8 +72,20 @@ impl RustlsSession {
         if !self.lifecycle.input_ended() {
             return Ok(Status::WantRead);
         }
+        // Nobody is left to hear the rest.
+        self.engine.discard_output();
         let truncated = Error::new(ErrorKind::Truncated, operation);
         self.lifecycle.fail(truncated, false, 0)
+    }
+
+    /// What a gate answered. An alert that waits leaves by any call that has output.
+    fn gated(&mut self, verdict: Result<Status>, output: &mut [u8]) -> Result<Progress> {
+        let status = verdict?;
+        let produced = match status {
+            Status::WantWrite => self.drain_into(output),
+            _ => 0,
+        };
+        Ok(Progress::new(status, 0, produced))
     }
 
     fn check_input(&self, input: &[u8], operation: Operation) -> Result<()> {
@@ -137,12 +149,8 @@ impl BufferSession for RustlsSession {
     fn handshake(&mut self, input: &mut [u8], output: &mut [u8]) -> Result<Progress> {
         let operation = Operation::Handshake;
         let mut progress = Progress::idle(Status::WantWrite);
-        // An alert that waits leaves with this call as well as with `drain`.
-        if self.lifecycle.failure().is_some() {
-            progress.produced = self.drain_into(output);
-        }
         if let Some(verdict) = self.lifecycle.gate_handshake(self.pending_output()) {
-            return settle(verdict, progress);
+            return self.gated(verdict, output);
         }
         self.check_input(input, operation)?;
         loop {
@@ -213,12 +221,9 @@ impl BufferSession for RustlsSession {
 
     fn write(&mut self, plaintext: &[u8], output: &mut [u8]) -> Result<Progress> {
         let mut progress = Progress::idle(Status::Complete);
-        if self.lifecycle.failure().is_some() {
-            progress.produced = self.drain_into(output);
-        }
         let pending_output = self.pending_output();
         if let Some(verdict) = self.lifecycle.gate_write(plaintext.len(), pending_output) {
-            return settle(verdict, progress);
+            return self.gated(verdict, output);
         }
         loop {
             progress.produced += self.drain_into(&mut output[progress.produced..]);
@@ -248,11 +253,8 @@ impl BufferSession for RustlsSession {
 
     fn shutdown(&mut self, output: &mut [u8]) -> Result<Progress> {
         let mut progress = Progress::idle(Status::WantWrite);
-        if self.lifecycle.failure().is_some() {
-            progress.produced = self.drain_into(output);
-        }
         if let Some(verdict) = self.lifecycle.gate_shutdown(self.pending_output()) {
-            return settle(verdict, progress);
+            return self.gated(verdict, output);
         }
         let first = self.lifecycle.queue_close_notify();
         if self.quiet_shutdown {
@@ -284,15 +286,7 @@ impl BufferSession for RustlsSession {
     }
 }
 
-/// Puts a verdict and the bytes moved together. An error takes the bytes with it only if none
-/// have left: what was put into `output` must be sent.
+/// Puts a verdict and the bytes moved together.
 fn settle(verdict: Result<Status>, progress: Progress) -> Result<Progress> {
-    match verdict {
-        Ok(status) => Ok(Progress { status, ..progress }),
-        Err(_) if progress.produced > 0 => Ok(Progress {
-            status: Status::WantWrite,
-            ..progress
-        }),
-        Err(error) => Err(error),
-    }
+    verdict.map(|status| Progress { status, ..progress })
 }
