@@ -159,6 +159,15 @@ impl OpenSslEngine {
     }
 }
 
+impl Drop for OpenSslEngine {
+    /// The library makes the session of a handle unfit for resumption if the handle is freed before
+    /// its shutdown, as TLS 1.0 had it. RFC 5246 section 7.2.1 no longer asks for that, and a
+    /// connection that just ends is ordinary. After a fatal alert the library has seen to it itself.
+    fn drop(&mut self) {
+        self.set_shutdown_state(sys::SSL_SENT_SHUTDOWN | sys::SSL_RECEIVED_SHUTDOWN);
+    }
+}
+
 impl fmt::Debug for OpenSslEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenSslEngine")
