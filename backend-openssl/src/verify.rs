@@ -45,8 +45,9 @@ pub(crate) fn clients(
         ),
     };
     context.set_verify(mode);
+    set_roots(context, roots)?;
     context.set_client_ca_list(configure(acceptable_issuers(roots))?);
-    set_roots(context, roots)
+    Ok(())
 }
 
 /// Says whom a client session expects: names match subjectAltName only, and a wildcard is a whole

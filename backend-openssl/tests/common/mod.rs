@@ -1,0 +1,68 @@
+//! Two sessions talking to each other, in either mode, and the certificates they show.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its own part"
+)]
+
+mod pair;
+mod pki;
+
+pub(crate) use pair::{Mode, Outcome, Pair};
+pub(crate) use pki::{Leaf, Pki, SERVER_NAME, common_name};
+
+use backend_openssl::OpenSsl;
+use tls_core::iana::ProtocolVersion;
+use tls_core::{Backend, Capabilities, ClientConfig, ServerConfig, SessionOptions};
+
+/// Runs a check in both modes and both versions.
+pub(crate) fn everywhere(check: impl Fn(Mode, ProtocolVersion)) {
+    for mode in [Mode::Buffer, Mode::Socket] {
+        for version in [ProtocolVersion::TLS1_2, ProtocolVersion::TLS1_3] {
+            println!("{mode:?} {version}");
+            check(mode, version);
+        }
+    }
+}
+
+/// A client configuration that trusts the authority, of one version.
+pub(crate) fn client_config(pki: &Pki, version: ProtocolVersion) -> ClientConfig {
+    let mut config = ClientConfig::new(pki.roots());
+    config.parameters.min_version = version;
+    config.parameters.max_version = version;
+    config
+}
+
+/// A server configuration that shows this leaf; it speaks both versions.
+pub(crate) fn server_config(leaf: Leaf) -> ServerConfig {
+    ServerConfig::new(leaf.identity())
+}
+
+/// Connects once to [`SERVER_NAME`] and lets both sides say what there is to say.
+pub(crate) fn connect(mode: Mode, client: ClientConfig, server: ServerConfig) -> Outcome {
+    connect_to(mode, client, server, to(SERVER_NAME))
+}
+
+/// The same, with other options.
+pub(crate) fn connect_to(
+    mode: Mode,
+    client: ClientConfig,
+    server: ServerConfig,
+    options: SessionOptions,
+) -> Outcome {
+    let client = OpenSsl::new().client(client).expect("a client context");
+    let server = OpenSsl::new().server(server).expect("a server context");
+    Pair::new(mode, &client, &server, options).settle()
+}
+
+/// Options for a session with this server.
+pub(crate) fn to(name: &str) -> SessionOptions {
+    SessionOptions::to_server(name).expect("a server name")
+}
+
+/// What the library here can do.
+pub(crate) fn capabilities() -> &'static Capabilities {
+    static BACKEND: OpenSsl = OpenSsl::new();
+    Backend::capabilities(&BACKEND)
+}
