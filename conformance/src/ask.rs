@@ -44,6 +44,9 @@ fn ask(scene: &Scene<'_>, feature: Feature) -> CaseResult<Option<Result<()>>> {
     Ok(Some(match feature {
         Feature::BufferMode | Feature::SocketMode => return ask_for_mode(scene, feature).map(Some),
         Feature::NegotiatedGroup => return negotiated_group(scene).map(Some),
+        Feature::Tls12Resumption | Feature::Tls13Resumption => {
+            return resumption(scene, feature).map(Some);
+        }
         Feature::IpServerName => ask_for_ip_name(scene),
         Feature::PlainSocketTransport => client(scene, |config| {
             config.parameters.socket_transport = SocketTransport::Plain;
@@ -132,6 +135,37 @@ fn ask_for_mode(scene: &Scene<'_>, feature: Feature) -> CaseResult<Result<()>> {
     }
     let (fd, _peer) = scene.sockets()?;
     Ok(context.socket_session(fd, scene.options()).map(drop))
+}
+
+/// A client that would resume, twice with the same contexts: lacking resumption means two full
+/// handshakes that say so.
+fn resumption(scene: &Scene<'_>, feature: Feature) -> CaseResult<Result<()>> {
+    let version = match feature {
+        Feature::Tls12Resumption => ProtocolVersion::TLS1_2,
+        _ => ProtocolVersion::TLS1_3,
+    };
+    let (mut client, mut server) = (scene.client_config(), scene.server_config());
+    for parameters in [&mut client.parameters, &mut server.parameters] {
+        parameters.min_version = version;
+        parameters.max_version = version;
+    }
+    let client = scene.backend.client(client)?;
+    let server = scene.backend.server(server)?;
+    for _ in 0..2 {
+        let mut pair = scene
+            .build()
+            .client_context(&*client)
+            .server_context(&*server)
+            .connected()?;
+        pair.ping_pong()?;
+        if pair.client.session().resumed() == Some(true) {
+            return Ok(Ok(()));
+        }
+    }
+    Ok(Err(tls_core::Error::unsupported(
+        feature,
+        "nothing is resumed",
+    )))
 }
 
 /// A fact cannot be asked for; lacking it means saying nothing, never a guess.

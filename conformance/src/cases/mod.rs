@@ -79,3 +79,37 @@ pub(crate) fn pattern(length: usize, seed: u8) -> Vec<u8> {
         .map(|index| (index ^ (index >> 8) ^ (index >> 16)) as u8 ^ seed.wrapping_mul(0x3b))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_case_says_what_it_is_about() {
+        let mut names = BTreeSet::new();
+        for case in all() {
+            assert!(names.insert(case.name), "{} is there twice", case.name);
+            assert!(case.name.contains('.'), "{} has no topic", case.name);
+            assert!(!case.rfc.is_empty(), "{} names no RFC", case.name);
+            assert!(!case.clauses.is_empty(), "{} names no clause", case.name);
+            for clause in case.clauses {
+                let number = clause.strip_prefix('K').and_then(|text| text.parse().ok());
+                assert!(
+                    number.is_some_and(|number: u32| (1..=20).contains(&number)),
+                    "{}: {clause:?} is no clause",
+                    case.name
+                );
+            }
+            assert!(case.runs().next().is_some(), "{} never runs", case.name);
+        }
+    }
+
+    #[test]
+    fn a_moved_piece_of_the_pattern_shows() {
+        let pattern = pattern(100_000, 1);
+        assert_ne!(pattern[..256], pattern[256..512]);
+        assert_ne!(pattern[..16_384], pattern[16_384..32_768]);
+    }
+}
