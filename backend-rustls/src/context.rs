@@ -118,7 +118,8 @@ impl RustlsContext {
         descriptor: Descriptor<'fd>,
         options: SessionOptions,
     ) -> Result<SocketPump<'fd, RustlsSession>> {
-        SocketPump::new(descriptor, self.buffer_session(options)?)
+        let bound = self.parameters().pending_output_bound;
+        SocketPump::new(descriptor, self.buffer_session(options)?, bound)
     }
 }
 
