@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::OFlags;
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use crate::error::{Error, Misuse, Operation, Result};
@@ -76,8 +76,9 @@ pub fn send(fd: BorrowedFd<'_>, buffer: &[u8]) -> io::Result<usize> {
 /// As [`send`].
 pub fn send_vectored(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut control = SendAncillaryBuffer::default();
-    let sent = retry_on_intr(|| rustix::net::sendmsg(fd, buffers, &mut control, no_signal()));
-    Ok(sent.map_err(Errno::from)?)
+    Ok(retry_on_intr(|| {
+        rustix::net::sendmsg(fd, buffers, &mut control, no_signal())
+    })?)
 }
 
 /// Systems without the flag (Apple's) have a socket option instead, which std and the usual socket
