@@ -153,11 +153,11 @@ pub(crate) struct ListenerArgs {
     pub(crate) client_auth: Option<ClientAuth>,
 
     /// How long a handshake may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) handshake_timeout: Duration,
 
     /// Close connections that moved no byte for so long, in seconds; without it, never.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) idle_timeout: Option<Duration>,
 
     /// How many connections may be open at once; more wait to be accepted.
@@ -169,7 +169,7 @@ pub(crate) struct ListenerArgs {
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// How long open connections may go on after SIGTERM or SIGINT, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) drain_timeout: Duration,
 }
 
@@ -254,7 +254,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) key: Option<PathBuf>,
 
     /// How long connecting and the handshake may take together, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
 
     #[command(flatten)]
