@@ -14,6 +14,7 @@ import tempfile
 
 import bad_input
 import bad_peers
+import crowd
 import files
 import outgoing
 import with_curl
@@ -58,6 +59,7 @@ def check_setup(suite, setup, http_port):
     bad_peers.checks(suite, setup, http_port)
     bad_input.checks(suite, setup)
     files.checks(suite, setup)
+    crowd.checks(suite, setup)
 
 
 def fail_with(error):
