@@ -86,8 +86,8 @@ fn meaning(code: c_ulong) -> Option<Meaning> {
             ErrorKind::Certificate(CertificateProblem::Missing),
             "the peer presented no certificate",
         ),
-        // SSL_R_EE_KEY_TOO_SMALL, SSL_R_CA_KEY_TOO_SMALL, SSL_R_CA_MD_TOO_WEAK
-        399 | 397 | 398 => Meaning::Kind(ErrorKind::Certificate(CertificateProblem::Weak)),
+        // SSL_R_CA_KEY_TOO_SMALL, SSL_R_CA_MD_TOO_WEAK, SSL_R_EE_KEY_TOO_SMALL
+        397..=399 => Meaning::Kind(ErrorKind::Certificate(CertificateProblem::Weak)),
         // SSL_R_NO_APPLICATION_PROTOCOL
         235 => Meaning::Explained(
             ErrorKind::NoSharedParameters(SharedParameter::ApplicationProtocol),
@@ -108,7 +108,7 @@ fn meaning(code: c_ulong) -> Option<Meaning> {
         294 => Meaning::Kind(ErrorKind::Truncated),
         // SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST
         156 | 155 => {
-            Meaning::Explained(ErrorKind::Protocol, "the client speaks plain HTTP, not TLS")
+            Meaning::Explained(ErrorKind::Protocol, "the peer speaks plain HTTP, not TLS")
         }
         // SSL_R_WRONG_VERSION_NUMBER: the version in a record header is none of TLS.
         267 => Meaning::Explained(ErrorKind::Protocol, "the peer does not speak TLS"),

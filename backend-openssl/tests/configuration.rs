@@ -202,11 +202,11 @@ fn groups_and_suites_the_library_lacks_are_unsupported() {
     let pki = Pki::new();
     let mut config = client_config(&pki, ProtocolVersion::TLS1_3);
     config.parameters.groups = Some(vec![tls_core::iana::Group(0xfefe)]);
-    let error = OpenSsl::new().client(config).err().expect("a refusal");
+    let error = OpenSsl::new().client(config).expect_err("a refusal");
     assert_eq!(error.kind(), ErrorKind::Unsupported(Feature::GroupsList));
     let mut config = client_config(&pki, ProtocolVersion::TLS1_3);
     config.parameters.cipher_suites = Some(vec![tls_core::iana::CipherSuite(0x13fe)]);
-    let error = OpenSsl::new().client(config).err().expect("a refusal");
+    let error = OpenSsl::new().client(config).expect_err("a refusal");
     assert_eq!(
         error.kind(),
         ErrorKind::Unsupported(Feature::Tls13CipherSuites)

@@ -1,0 +1,256 @@
+//! Against peers that this backend would not make: the library driven directly, and no TLS at all.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use backend_openssl::{OpenSsl, OpenSslContext};
+use common::{Pki, SERVER_NAME, capabilities, server_config, to};
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::rsa::Rsa;
+use openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
+    SslVersion,
+};
+use openssl::x509::extension::SubjectAlternativeName;
+use openssl::x509::{X509, X509Name};
+use tls_core::config::Roots;
+use tls_core::iana::ProtocolVersion;
+use tls_core::{
+    Backend, BufferSession, CertificateProblem, ClientConfig, Context, Error, ErrorKind, Facts,
+    Session, SessionOptions, SharedParameter, Status,
+};
+
+/// Handshakes over a blocking stream, then reads until the peer is done.
+fn run(mut session: impl BufferSession, mut stream: UnixStream) -> Result<Facts, Error> {
+    let mut input = Vec::new();
+    let mut output = [0; 4096];
+    let mut more = [0; 4096];
+    loop {
+        let progress = session.handshake(&mut input, &mut output)?;
+        input.drain(..progress.consumed);
+        // The peer may be gone already.
+        let _ = stream.write_all(&output[..progress.produced]);
+        match progress.status {
+            Status::Complete => break,
+            Status::WantRead => match stream.read(&mut more) {
+                Ok(0) | Err(_) => session.input_eof(),
+                Ok(read) => input.extend_from_slice(&more[..read]),
+            },
+            _ => {}
+        }
+    }
+    Ok(session.facts().expect("facts").clone())
+}
+
+fn server_context(pki: &Pki) -> OpenSslContext {
+    let names = [SERVER_NAME, "second.example"];
+    OpenSsl::new()
+        .server(server_config(pki.server_for(&names)))
+        .expect("a server context")
+}
+
+fn serve(context: &OpenSslContext, stream: UnixStream) -> Result<Facts, Error> {
+    let session = context
+        .buffer_session(SessionOptions::new())
+        .expect("a session");
+    run(session, stream)
+}
+
+#[test]
+fn a_weak_certificate_is_refused() {
+    let (certificate, rsa) = weak_certificate();
+    let mut server = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
+    server.set_security_level(0);
+    server.set_certificate(&certificate).unwrap();
+    let key = PKey::from_rsa(rsa).unwrap();
+    server.set_private_key(&key).unwrap();
+    let server = server.build();
+
+    let root = certificate.to_der().unwrap().into();
+    for version in [ProtocolVersion::TLS1_2, ProtocolVersion::TLS1_3] {
+        let mut config =
+            ClientConfig::new(Roots::given([tls_core::pki_types::CertificateDer::clone(
+                &root,
+            )]));
+        config.parameters.min_version = version;
+        config.parameters.max_version = version;
+        let client = OpenSsl::new().client(config).expect("a client context");
+        let session = client.buffer_session(to(SERVER_NAME)).expect("a session");
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let ssl = Ssl::new(&server).unwrap();
+        let peer = thread::spawn(move || ssl.accept(theirs).map(drop).is_ok());
+        let error = run(session, ours).expect_err("a refusal");
+        assert!(!peer.join().unwrap());
+        assert_eq!(
+            error.kind(),
+            ErrorKind::Certificate(CertificateProblem::Weak),
+            "{error}"
+        );
+    }
+}
+
+/// A certificate with a key of 1,024 bits.
+fn weak_certificate() -> (X509, Rsa<openssl::pkey::Private>) {
+    let rsa = Rsa::generate(1024).unwrap();
+    let key = PKey::from_rsa(rsa.clone()).unwrap();
+    let mut name = X509Name::builder().unwrap();
+    name.append_entry_by_text("CN", "weak").unwrap();
+    let name = name.build();
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    let serial = BigNum::from_u32(1).unwrap().to_asn1_integer().unwrap();
+    builder.set_serial_number(&serial).unwrap();
+    builder.set_subject_name(&name).unwrap();
+    builder.set_issuer_name(&name).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    let (from, until) = (Asn1Time::days_from_now(0), Asn1Time::days_from_now(1));
+    builder.set_not_before(&from.unwrap()).unwrap();
+    builder.set_not_after(&until.unwrap()).unwrap();
+    let context = builder.x509v3_context(None, None);
+    let names = SubjectAlternativeName::new()
+        .dns(SERVER_NAME)
+        .build(&context);
+    builder.append_extension(names.unwrap()).unwrap();
+    builder.sign(&key, MessageDigest::sha256()).unwrap();
+    (builder.build(), rsa)
+}
+
+/// A client of the library's own, which offers its one session under any name.
+struct RawClient {
+    context: SslContext,
+    session: Arc<Mutex<Option<SslSession>>>,
+}
+
+impl RawClient {
+    fn new(version: SslVersion) -> Self {
+        let session = Arc::new(Mutex::new(None));
+        let mut context = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
+        context.set_verify(SslVerifyMode::NONE);
+        context.set_max_proto_version(Some(version)).unwrap();
+        context.set_session_cache_mode(SslSessionCacheMode::CLIENT);
+        let kept = session.clone();
+        context.set_new_session_callback(move |_, session| {
+            *kept.lock().unwrap() = Some(session);
+        });
+        Self {
+            context: context.build(),
+            session,
+        }
+    }
+
+    /// Connects under a name; whether the server resumed, and what it took the name to be.
+    fn connect(&self, server: &OpenSslContext, name: &str) -> (bool, Option<String>) {
+        let mut ssl = Ssl::new(&self.context).unwrap();
+        ssl.set_hostname(name).unwrap();
+        if let Some(session) = self.session.lock().unwrap().take() {
+            offer(&mut ssl, &session);
+        }
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let peer = thread::spawn(move || {
+            let mut stream = ssl.connect(theirs).expect("a handshake");
+            // The tickets of TLS 1.3 follow the handshake, and are read before the end.
+            let _ = stream.read(&mut [0; 16]);
+            let resumed = stream.ssl().session_reused();
+            let _ = stream.shutdown();
+            resumed
+        });
+        let facts = serve(server, ours).expect("a handshake");
+        assert_eq!(peer.join().unwrap(), facts.resumed);
+        (facts.resumed, facts.server_name)
+    }
+}
+
+#[allow(unsafe_code, reason = "the safe crate leaves it to its caller")]
+fn offer(ssl: &mut Ssl, session: &SslSession) {
+    // SAFETY: the session was made by a session of the same context.
+    unsafe { ssl.set_session(session) }.unwrap();
+}
+
+#[test]
+fn a_session_is_not_resumed_under_another_name() {
+    let pki = Pki::new();
+    for (version, resumable) in [
+        (SslVersion::TLS1_2, capabilities().tls12_resumption),
+        (SslVersion::TLS1_3, capabilities().tls13_resumption),
+    ] {
+        if !resumable.is_available() {
+            continue;
+        }
+        let server = server_context(&pki);
+        let client = RawClient::new(version);
+        let connect = |name: &str| client.connect(&server, name);
+        let told = |name: &str| Some(name.to_ascii_lowercase());
+        assert_eq!(connect(SERVER_NAME), (false, told(SERVER_NAME)));
+        assert_eq!(connect("Server.EXAMPLE"), (true, told(SERVER_NAME)));
+        // TLS 1.2 renews no ticket: start over.
+        let other = "second.example";
+        client.session.lock().unwrap().take();
+        assert_eq!(connect(SERVER_NAME), (false, told(SERVER_NAME)));
+        assert_eq!(connect(other), (false, told(other)));
+        assert_eq!(connect(other), (true, told(other)));
+    }
+}
+
+#[test]
+fn an_old_version_is_refused() {
+    let server = server_context(&Pki::new());
+    let mut client = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
+    client.set_security_level(0);
+    client
+        .set_min_proto_version(Some(SslVersion::TLS1))
+        .unwrap();
+    client
+        .set_max_proto_version(Some(SslVersion::TLS1_1))
+        .unwrap();
+    let ssl = Ssl::new(&client.build()).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let peer = thread::spawn(move || ssl.connect(theirs).is_ok());
+    let error = serve(&server, ours).expect_err("a refusal");
+    assert!(!peer.join().unwrap());
+    assert_eq!(
+        error.kind(),
+        ErrorKind::NoSharedParameters(SharedParameter::Version),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_no_tls_is_a_protocol_error_in_one_sentence() {
+    let server = server_context(&Pki::new());
+    let mut client = ClientConfig::new(Roots::default());
+    client.dangerous.accept_any_certificate = true;
+    let client = OpenSsl::new().client(client).expect("a client context");
+    let cases: [(&[u8], &str); 5] = [
+        (
+            b"GET / HTTP/1.1\r\nHost: server.example\r\n\r\n",
+            "speaks plain HTTP",
+        ),
+        (
+            b"CONNECT server.example:443 HTTP/1.1\r\n\r\n",
+            "speaks plain HTTP",
+        ),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak TLS"),
+        (&[0xff; 64], "does not speak TLS"),
+    ];
+    for (bytes, said) in cases {
+        let run = |session| {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_all(bytes).unwrap();
+            let error = self::run(session, ours).expect_err("a refusal");
+            assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+            assert!(error.detail().contains(said), "{error}");
+        };
+        let session = server.buffer_session(SessionOptions::new());
+        run(session.expect("a session"));
+        let session = client.buffer_session(to(SERVER_NAME));
+        run(session.expect("a session"));
+    }
+}
