@@ -27,7 +27,31 @@ pub(crate) fn session_error(
         _ => {}
     }
     let built = with_sent(Error::new(kind(&error), operation), sent);
+    let built = built.with_detail(limit(&error));
     built.with_source(Arc::new(error))
+}
+
+/// Which limit the peer has overstepped (K4), if it is one that rustls keeps. It sends no alert for
+/// any of them.
+fn limit(error: &RustlsError) -> &'static str {
+    match error {
+        RustlsError::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => {
+            "a handshake message has 64 KiB or more"
+        }
+        RustlsError::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments) => {
+            "more than 32 empty records in a row"
+        }
+        RustlsError::PeerMisbehaved(PeerMisbehaved::TooManyKeyUpdateRequests) => {
+            "more than 32 KeyUpdates without application data between them"
+        }
+        RustlsError::PeerMisbehaved(PeerMisbehaved::TooManyRenegotiationRequests) => {
+            "more than one renegotiation was asked for"
+        }
+        RustlsError::PeerMisbehaved(PeerMisbehaved::TooManyWarningAlertsReceived) => {
+            "more than 4 warning alerts"
+        }
+        _ => "",
+    }
 }
 
 /// Notes the alert that was queued for the peer.
@@ -49,6 +73,10 @@ fn kind(error: &RustlsError) -> ErrorKind {
             ErrorKind::NoSharedParameters(SharedParameter::ApplicationProtocol)
         }
         RustlsError::PeerIncompatible(reason) => incompatible(reason),
+        // What a server meets whose key fits none of the client's signature schemes.
+        RustlsError::General(what) if what == "incompatible signing key" => {
+            ErrorKind::NoSharedParameters(SharedParameter::CipherSuite)
+        }
         // An alert that rustls answered with one of its own was not a proper alert.
         RustlsError::AlertReceived(_)
         | RustlsError::DecryptError

@@ -4,6 +4,7 @@
 
 mod authentication;
 mod endings;
+mod flips;
 mod forge;
 mod limits;
 mod moving;
