@@ -28,8 +28,21 @@ pub fn equal<T: Debug + PartialEq<U>, U: Debug>(what: &str, actual: T, expected:
         return Ok(());
     }
     Err(Failure::assertion(format!(
-        "{what}: expected {expected:?}, met {actual:?}"
+        "{what}: expected {}, met {}",
+        shortened(&expected),
+        shortened(&actual)
     )))
+}
+
+/// A value in at most one long line: certificates would fill the screen.
+fn shortened(value: &impl Debug) -> String {
+    const LONGEST: usize = 300;
+    let mut text = format!("{value:?}");
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
 
 /// Expects two byte strings to be equal; says where they part instead of printing them.

@@ -386,8 +386,10 @@ impl Endpoint {
             let moved = match call(&mut **session, &mut port.incoming[..offered], scratch) {
                 Ok(moved) => moved,
                 Err(error) => {
-                    // After an error the input of the call is void.
-                    port.incoming.drain(..offered);
+                    // A failed session's input is void; misuse has not touched it.
+                    if session.failure().is_some() {
+                        port.incoming.drain(..offered);
+                    }
                     return Err(error);
                 }
             };
