@@ -102,12 +102,15 @@ fn both_sides_may_write_before_they_read() {
 fn a_slow_reader_of_stdout_holds_the_server_back() {
     const TOTAL: usize = 64 * MIB;
     let pki = Pki::new();
-    for (variant, version) in variants() {
+    let sent: Arc<[u8]> = payload(TOTAL).into();
+    let is_13 = |(_, version): &(_, _)| *version == ProtocolVersion::TLS1_3;
+    for (variant, version) in variants().into_iter().filter(is_13) {
+        let to_send = Arc::clone(&sent);
         let written = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&written);
         let server = Server::tls(pki.server_config(version), move |mut peer| {
             peer.handshake().unwrap();
-            for piece in payload(TOTAL).chunks(16 * 1024) {
+            for piece in to_send.chunks(16 * 1024) {
                 peer.write_all(piece).unwrap();
                 count.fetch_add(piece.len(), Ordering::Relaxed);
             }
@@ -127,7 +130,7 @@ fn a_slow_reader_of_stdout_holds_the_server_back() {
         stdout.read_to_end(&mut all).unwrap();
         expect_success(&finish(child));
         server.join();
-        assert!(all == payload(TOTAL), "{variant:?}: stdout has other bytes");
+        assert!(all == sent[..], "{variant:?}: stdout has other bytes");
     }
 }
 

@@ -308,16 +308,15 @@ impl Peer {
 /// Bytes without a short period.
 pub(crate) fn payload(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(&mut next)
-        .flatten()
-        .take(length)
-        .collect()
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 /// Writes to the stdin of a child in a thread, then closes it.

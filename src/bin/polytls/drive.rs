@@ -188,9 +188,10 @@ pub(crate) fn wait(
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    // A duration beyond what the system counts means for ever, or as good as.
-    Timespec::try_from(duration).unwrap_or(Timespec {
-        tv_sec: i64::from(i32::MAX),
+    /// As good as for ever, and within what every system counts.
+    const LONG: Timespec = Timespec {
+        tv_sec: i32::MAX as i64,
         tv_nsec: 0,
-    })
+    };
+    Timespec::try_from(duration).unwrap_or(LONG)
 }

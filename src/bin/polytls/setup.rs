@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(self_signed(name).expect(name).chain().len(), 1);
         }
         for name in ["", "two words", "*"] {
-            let failure = self_signed(name).err().expect(name).to_string();
+            let failure = self_signed(name).expect_err(name).to_string();
             assert!(failure.contains(&format!("{name:?}")), "{failure}");
         }
     }
