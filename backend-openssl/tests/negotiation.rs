@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{Mode, Outcome, Pki, capabilities, client_config, connect, everywhere, server_config};
+use common::{
+    Mode, Outcome, Pki, SERVER_NAME, capabilities, client_config, connect, everywhere,
+    server_config,
+};
 use tls_core::iana::{AlertDescription, CipherSuite, Group, ProtocolVersion};
 use tls_core::{ErrorKind, SharedParameter};
 
@@ -194,6 +197,26 @@ fn no_common_suite_or_group_is_refused() {
                 SharedParameter::CipherSuite,
                 AlertDescription::HANDSHAKE_FAILURE,
             );
+        }
+    }
+}
+
+#[test]
+fn a_retried_client_hello_is_as_good_as_the_first() {
+    let pki = Pki::new();
+    for mode in [Mode::Buffer, Mode::Socket] {
+        let mut client = client_config(&pki, ProtocolVersion::TLS1_3);
+        client.parameters.groups = Some(vec![Group::X25519, Group::SECP384R1]);
+        client.parameters.alpn = vec![b"h2".to_vec()];
+        let mut server = server_config(pki.server());
+        server.parameters.groups = Some(vec![Group::SECP384R1]);
+        server.parameters.alpn = vec![b"h2".to_vec()];
+        let (client, server) = connect(mode, client, server).succeeded();
+        assert_eq!(client.alpn.as_deref(), Some(&b"h2"[..]));
+        assert_eq!(server.server_name.as_deref(), Some(SERVER_NAME));
+        if capabilities().negotiated_group.is_available() {
+            assert_eq!(client.group, Some(Group::SECP384R1));
+            assert_eq!(server.group, client.group);
         }
     }
 }
