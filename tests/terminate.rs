@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use terminate_common::*;
 
 const MIB: usize = 1024 * 1024;
@@ -112,24 +112,29 @@ fn the_upstream_may_end_first_and_still_receive() {
 #[test]
 fn a_truncated_upload_does_not_look_complete() {
     on_every_variant(|pki, variant| {
-        let (address, server) = serve_once(|mut stream| {
-            let mut received = Vec::new();
-            stream.read_to_end(&mut received)
-        });
-        let program = Program::terminate(pki, variant, address, &[]);
-        let mut client = Client::connect(&*pki.client(variant.0), program.address);
-        client.write_all(b"half an upl").unwrap();
-        program_has_passed_on(&program);
-        drop(client);
-        let end = server.join().unwrap();
-        assert!(is_reset(&end), "{end:?}");
-        program.wait_for_line(&["client_truncated"]);
+        for ends_by_reset in [false, true] {
+            let (address, server) = serve_once(|mut stream| {
+                let mut received = Vec::new();
+                stream.read_to_end(&mut received)
+            });
+            let program = Program::terminate(pki, variant, address, &[]);
+            let mut client = Client::connect(&*pki.client(variant.0), program.address);
+            client.write_all(b"half an upl").unwrap();
+            // What is on its way is given time to arrive, so that the end is what the test is about.
+            thread::sleep(Duration::from_millis(50));
+            let outcome = if ends_by_reset {
+                reset(&client.session);
+                drop(client);
+                "client_reset"
+            } else {
+                rustix::net::shutdown(&client.session, rustix::net::Shutdown::Write).unwrap();
+                "client_truncated"
+            };
+            let end = server.join().unwrap();
+            assert!(is_reset(&end), "{end:?}");
+            program.wait_for_line(&[outcome, "uploaded=11"]);
+        }
     });
-}
-
-/// Bytes on their way are given time to arrive, so that the end is what the test is about.
-fn program_has_passed_on(_program: &Program) {
-    thread::sleep(Duration::from_millis(50));
 }
 
 #[test]
@@ -242,7 +247,7 @@ fn what_is_no_tls_gets_an_alert_and_harms_nobody() {
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
             &zeroes,
             &garbage,
-            b"\x16\x03\x01\x40\x01",
+            b"\x16\x03\x01\xff\xff",
         ];
         for input in inputs {
             let mut stream = connect(program.address);
@@ -253,7 +258,11 @@ fn what_is_no_tls_gets_an_alert_and_harms_nobody() {
             stream
                 .read_to_end(&mut answer)
                 .expect("no reset destroys the alert");
-            assert!(answer.starts_with(&[0x15, 0x03]), "{answer:02x?}");
+            let first = &input[..5];
+            assert!(
+                answer.starts_with(&[0x15, 0x03]),
+                "{first:02x?}: {answer:02x?}"
+            );
         }
         let mut client = Client::connect(&*pki.client(variant.0), program.address);
         client.write_all(b"still here").unwrap();
@@ -439,9 +448,11 @@ fn a_shortage_of_descriptors_is_survived() {
         let program = Program::terminate(pki, variant, echo_server(), &[]);
         let context = pki.client(variant.0);
         let mut early = Client::connect(&*context, program.address);
+        early.write_all(b"open").unwrap();
+        assert_eq!(early.read_exactly(4), b"open");
         let limit = |current| Rlimit {
             current: Some(current),
-            maximum: None,
+            maximum: getrlimit(Resource::Nofile).maximum,
         };
         let before = prlimit(Some(program.pid()), Resource::Nofile, limit(5)).unwrap();
         let mut late = Client::start(&*context, program.address);

@@ -8,7 +8,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
@@ -59,7 +58,6 @@ struct Handle {
     sender: Sender<Accepted>,
     waker: Arc<Waker>,
     load: Arc<AtomicUsize>,
-    thread: JoinHandle<()>,
 }
 
 impl Acceptor {
@@ -112,11 +110,7 @@ impl Acceptor {
                     _ => {}
                 }
             }
-            let finished = self
-                .workers
-                .iter()
-                .filter(|worker| worker.thread.is_finished());
-            let finished = finished.count();
+            let finished = self.shared.finished_workers();
             match self.listener {
                 None if finished == self.workers.len() => break,
                 None => {}
@@ -279,7 +273,7 @@ fn start_worker(
         connector: Arc::clone(connector),
     });
     let farewell = Farewell(Arc::clone(shared));
-    let thread = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(move || {
             let _farewell = farewell;
@@ -291,15 +285,14 @@ fn start_worker(
         sender,
         waker,
         load,
-        thread,
     })
 }
 
-/// Wakes the acceptor when a worker ends, however it ends.
+/// Tells the acceptor when a worker ends, however it ends.
 struct Farewell(Arc<Shared>);
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        self.0.wake_acceptor();
+        self.0.finish_worker();
     }
 }

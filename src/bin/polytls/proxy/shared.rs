@@ -11,6 +11,7 @@ use super::ending::Totals;
 pub(super) struct Shared {
     pub(super) totals: Totals,
     active: AtomicUsize,
+    finished_workers: AtomicUsize,
     /// The acceptor waits for a connection to end.
     waiting: AtomicBool,
     acceptor: Waker,
@@ -25,6 +26,7 @@ impl Shared {
         Self {
             totals: Totals::default(),
             active: AtomicUsize::new(0),
+            finished_workers: AtomicUsize::new(0),
             waiting: AtomicBool::new(false),
             acceptor,
             stop: OnceLock::new(),
@@ -56,7 +58,18 @@ impl Shared {
         self.active.load(SeqCst) < limit
     }
 
-    pub(super) fn wake_acceptor(&self) {
+    /// Counts a worker that ended.
+    pub(super) fn finish_worker(&self) {
+        self.finished_workers.fetch_add(1, SeqCst);
+        self.wake_acceptor();
+    }
+
+    /// How many workers have ended.
+    pub(super) fn finished_workers(&self) -> usize {
+        self.finished_workers.load(SeqCst)
+    }
+
+    fn wake_acceptor(&self) {
         // Fails only where the poll is gone, and then nobody waits.
         let _ = self.acceptor.wake();
     }
