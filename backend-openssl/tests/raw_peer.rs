@@ -24,7 +24,7 @@ use tls_core::config::Roots;
 use tls_core::iana::ProtocolVersion;
 use tls_core::{
     Backend, BufferSession, CertificateProblem, ClientConfig, Context, Error, ErrorKind, Facts,
-    Session, SessionOptions, SharedParameter, Status,
+    SessionOptions, SharedParameter, Status,
 };
 
 /// Handshakes over a blocking stream, then reads until the peer is done.
@@ -241,16 +241,16 @@ fn what_is_no_tls_is_a_protocol_error_in_one_sentence() {
         (&[0xff; 64], "does not speak TLS"),
     ];
     for (bytes, said) in cases {
-        let run = |session| {
+        let refused = |session| {
             let (ours, mut theirs) = UnixStream::pair().unwrap();
             theirs.write_all(bytes).unwrap();
-            let error = self::run(session, ours).expect_err("a refusal");
+            let error = run(session, ours).expect_err("a refusal");
             assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
             assert!(error.detail().contains(said), "{error}");
         };
         let session = server.buffer_session(SessionOptions::new());
-        run(session.expect("a session"));
+        refused(session.expect("a session"));
         let session = client.buffer_session(to(SERVER_NAME));
-        run(session.expect("a session"));
+        refused(session.expect("a session"));
     }
 }
