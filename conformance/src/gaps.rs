@@ -10,11 +10,12 @@
 //! link = "https://example.org/issue/1"
 //! kind = "alert:none"                      # the label of the failure, exactly
 //! library = ">=0.23, <0.24"                # the versions of the library that do it
-//! test = "raw_engine_sends_no_alert"       # a test function beside the file
+//! test = "raw_engine_sends_no_alert"       # a test function in the files beside this one
 //! ```
 
 use std::cmp::Ordering;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use globset::{Glob, GlobMatcher};
@@ -167,8 +168,11 @@ impl Gap {
     }
 }
 
+/// Whether a comparison came to what it asks for.
+type Holds = fn(Ordering) -> bool;
+
 /// The comparisons of a version range, longest first.
-const COMPARISONS: [(&str, fn(Ordering) -> bool); 5] = [
+const COMPARISONS: [(&str, Holds); 5] = [
     (">=", Ordering::is_ge),
     ("<=", Ordering::is_le),
     (">", Ordering::is_gt),
@@ -216,11 +220,14 @@ fn compare(version: &[u64], bound: &[u64]) -> Ordering {
         .cmp(bound)
 }
 
-fn rust_sources(folder: &Path) -> std::io::Result<String> {
+/// The text of every Rust file in a folder and those below it.
+fn rust_sources(folder: &Path) -> io::Result<String> {
     let mut all = String::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
+        if path.is_dir() {
+            all.push_str(&rust_sources(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             all.push_str(&fs::read_to_string(path)?);
         }
     }

@@ -40,6 +40,8 @@
 //! * Every case must be able to fail: some saboteur (`conformance --self-test`) has to turn it red.
 
 mod alerts;
+mod alpn;
+mod client_certificates;
 mod close;
 mod config;
 mod data;
@@ -62,6 +64,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         close::CASES,
         alerts::CASES,
         names::CASES,
+        client_certificates::CASES,
+        alpn::CASES,
         limits::CASES,
         resumption::CASES,
         config::CASES,
