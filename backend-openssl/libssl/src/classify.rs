@@ -88,8 +88,9 @@ pub(crate) fn classify(returned: Returned) -> Class {
         // LibreSSL answers so when its transport ends in some states.
         ssl_error::ZERO_RETURN => Class::EndOfTransport,
         ssl_error::SSL => Class::Failed,
-        ssl_error::SYSCALL if oldest != 0 => Class::Failed,
+        // With an entry in the queue too: that is the same error number, as a reason.
         ssl_error::SYSCALL if ret < 0 && errno != 0 => Class::Os(errno),
+        ssl_error::SYSCALL if oldest != 0 => Class::Failed,
         ssl_error::SYSCALL => Class::EndOfTransport,
         other => Class::Unexpected(other),
     }
@@ -123,7 +124,8 @@ mod tests {
             ((Ordinary, -1, 1, 0, 0, 0), Class::Failed),
             ((Ordinary, 0, 1, 0, REASON, 2), Class::Failed),
             ((Ordinary, -1, 5, EPIPE, 0, 0), Class::Os(EPIPE)),
-            ((Ordinary, -1, 5, EPIPE, REASON, 0), Class::Failed),
+            ((Ordinary, -1, 5, EPIPE, REASON, 0), Class::Os(EPIPE)),
+            ((Ordinary, -1, 5, 0, REASON, 0), Class::Failed),
             ((Ordinary, -1, 5, 0, 0, 0), Class::EndOfTransport),
             ((Ordinary, 0, 5, EPIPE, 0, 0), Class::EndOfTransport),
             ((Ordinary, 0, 5, 0, 0, 0), Class::EndOfTransport),

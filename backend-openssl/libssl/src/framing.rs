@@ -153,8 +153,7 @@ mod tests {
                 let complete = framing.complete_prefix(&stream[given..given + length]);
                 let expected = ends
                     .into_iter()
-                    .filter(|&end| end > given && end <= given + length)
-                    .next_back();
+                    .rfind(|&end| end > given && end <= given + length);
                 assert_eq!(complete, expected.map_or(0, |end| end - given));
                 let completes = framing.completes(&stream[given..given + length]);
                 assert_eq!(completes, complete > 0);

@@ -29,12 +29,16 @@ mod engine;
 mod ffi;
 mod framing;
 mod limits;
+#[cfg(test)]
+mod mock;
 #[cfg(unix)]
 mod plain;
 mod ritual;
 mod session;
 #[cfg(unix)]
 mod socket;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use tls_core::Role;

@@ -32,6 +32,14 @@ impl<E: Engine> BufferEngineSession<E> {
     }
 }
 
+#[cfg(test)]
+impl BufferEngineSession<crate::mock::Mock> {
+    /// Makes the engine do something unusual next.
+    pub(crate) fn disturb(&mut self, next: crate::mock::Next) {
+        self.core.link.engine_mut().next = Some(next);
+    }
+}
+
 /// The accessors, which ask the lifecycle, the same for both sessions.
 macro_rules! lifecycle_accessors {
     () => {
