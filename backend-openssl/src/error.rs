@@ -108,9 +108,7 @@ fn meaning(code: c_ulong) -> Option<Meaning> {
         // SSL_R_UNEXPECTED_EOF_WHILE_READING
         294 => Meaning::Kind(ErrorKind::Truncated),
         // SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST
-        156 | 155 => {
-            Meaning::Explained(ErrorKind::Protocol, "the peer speaks plain HTTP, not TLS")
-        }
+        156 | 155 => Meaning::Explained(ErrorKind::Protocol, "the peer speaks plain HTTP, not TLS"),
         // SSL_R_WRONG_VERSION_NUMBER: the version in a record header is none of TLS.
         267 => Meaning::Explained(ErrorKind::Protocol, "the peer does not speak TLS"),
         // SSL_R_TOO_MANY_KEY_UPDATES
@@ -164,4 +162,74 @@ fn reasons(errors: &ErrorStack) -> String {
 /// [`backend`], for calls made while a context is built.
 pub(crate) fn configure<T>(result: std::result::Result<T, ErrorStack>) -> Result<T> {
     result.map_err(backend(Operation::Configure))
+}
+
+#[cfg(test)]
+mod tests {
+    use openssl::ssl::{Ssl, SslContextBuilder, SslMethod};
+    use openssl_sys::ERR_PACK;
+
+    use super::*;
+
+    const LIB_EVP: c_int = 6;
+
+    fn diagnosis(codes: &[(c_int, c_int)]) -> Diagnosis {
+        let context = SslContextBuilder::new(SslMethod::tls()).unwrap().build();
+        let codes: Vec<_> = codes
+            .iter()
+            .map(|&(library, reason)| ERR_PACK(library, 0, reason))
+            .collect();
+        diagnose(&Ssl::new(&context).unwrap(), &codes)
+    }
+
+    #[test]
+    fn the_peers_alerts_are_told_from_everything_else() {
+        let alert = diagnosis(&[(LIB_SSL, ALERT_OFFSET + 48)]);
+        assert_eq!(alert.kind, ErrorKind::PeerAlert);
+        assert_eq!(alert.alert_received, Some(AlertDescription::UNKNOWN_CA));
+        let unregistered = diagnosis(&[(LIB_SSL, ALERT_OFFSET + 255)]);
+        assert_eq!(unregistered.alert_received, Some(AlertDescription(255)));
+        for other in [
+            (LIB_EVP, ALERT_OFFSET + 48),
+            (LIB_SSL, ALERT_OFFSET + 256),
+            (LIB_SSL, ALERT_OFFSET - 1),
+        ] {
+            assert_eq!(diagnosis(&[other]).alert_received, None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_code_that_says_something_decides() {
+        let no_shared_cipher = (LIB_SSL, 193);
+        let internal = (LIB_SSL, TRAITS.internal_error);
+        let vague = (LIB_EVP, 100);
+        let unshared = ErrorKind::NoSharedParameters(SharedParameter::CipherSuite);
+        assert_eq!(diagnosis(&[no_shared_cipher, internal]).kind, unshared);
+        assert_eq!(diagnosis(&[vague, no_shared_cipher]).kind, unshared);
+        assert_eq!(
+            diagnosis(&[internal, no_shared_cipher]).kind,
+            ErrorKind::Backend
+        );
+        assert_eq!(diagnosis(&[vague]).kind, ErrorKind::Protocol);
+    }
+
+    #[test]
+    fn what_the_library_does_to_itself_is_not_the_peers_fault() {
+        assert_eq!(diagnosis(&[]).kind, ErrorKind::Backend);
+        for library in [LIB_SSL, LIB_EVP] {
+            let out_of_memory = (library, TRAITS.out_of_memory);
+            assert_eq!(diagnosis(&[out_of_memory]).kind, ErrorKind::Backend);
+        }
+    }
+
+    #[test]
+    fn every_failure_has_words() {
+        for reason in 0..1300 {
+            let diagnosis = diagnosis(&[(LIB_SSL, reason)]);
+            assert!(
+                diagnosis.alert_received.is_some() || !diagnosis.detail.is_empty(),
+                "{reason}"
+            );
+        }
+    }
 }

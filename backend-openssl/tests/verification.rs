@@ -261,7 +261,8 @@ fn clients_are_asked_and_verified_as_configured() {
     let (pki, own) = (Pki::new(), Pki::new());
     let wrong_purpose = own.server();
     let stranger = pki.client();
-    let good = own.client();
+    let below = own.subordinate();
+    let good = below.client().above(&below);
     everywhere(|mode, version| {
         let run = |authentication: ClientAuthentication, leaf: Option<&Leaf>| {
             let mut client = client_config(&pki, version);
