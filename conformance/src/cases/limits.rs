@@ -65,7 +65,7 @@ fn key_updates(scene: &Scene<'_>) -> CaseResult {
 fn warning_alerts(scene: &Scene<'_>) -> CaseResult {
     for side in Side::BOTH {
         flood(scene, side, MAX_WARNINGS, "warning alerts", |forge| {
-            forge.send_alert(WARNING, AlertDescription::NO_RENEGOTIATION)
+            forge.send_alert(WARNING, AlertDescription::USER_CANCELED)
         })?;
     }
     Ok(())
