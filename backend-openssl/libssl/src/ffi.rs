@@ -1,8 +1,8 @@
-//! The forwards to C that a backend provides.
+//! The forwards to C that a backend provides, and the one signal its writes may raise.
 
 #![allow(
     unsafe_code,
-    reason = "the trait is unsafe to implement; nothing here runs"
+    reason = "the trait is unsafe to implement, and signals have no safe interface"
 )]
 
 use std::ffi::{c_int, c_ulong, c_void};
@@ -97,4 +97,64 @@ pub enum BioRetry {
     Read,
     /// `BIO_set_retry_write`.
     Write,
+}
+
+/// Keeps SIGPIPE away while the library itself writes to a descriptor, which it does without
+/// `MSG_NOSIGNAL`.
+#[cfg(unix)]
+pub(crate) mod sigpipe {
+    use std::mem::MaybeUninit;
+    use std::ptr;
+
+    /// Whether the process ignores SIGPIPE, as Rust programs do unless they say otherwise.
+    pub(crate) fn is_ignored() -> bool {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: sigaction(2): "If act is NULL, the previous action is saved in oldact", which has
+        // room for it.
+        unsafe { libc::sigaction(libc::SIGPIPE, ptr::null(), action.as_mut_ptr()) };
+        // SAFETY: all zeros is a value of this struct of integers, should the call have failed.
+        let action = unsafe { action.assume_init() };
+        action.sa_sigaction == libc::SIG_IGN
+    }
+
+    /// Runs `work` with SIGPIPE blocked on this thread, and takes back one that it raised.
+    pub(crate) fn blocked<T>(work: impl FnOnce() -> T) -> T {
+        let pipe = only_sigpipe();
+        let mut previous = empty();
+        let was_pending = is_pending();
+        // SAFETY: pthread_sigmask(3) reads one set and writes the other.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const pipe, &raw mut previous) };
+        let result = work();
+        if !was_pending && is_pending() {
+            let mut signal = 0;
+            // SAFETY: sigwait(3) takes a pending signal of the set, and one is: it does not wait.
+            unsafe { libc::sigwait(&raw const pipe, &raw mut signal) };
+        }
+        // SAFETY: as above; a null pointer asks for nothing back.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const previous, ptr::null_mut()) };
+        result
+    }
+
+    fn only_sigpipe() -> libc::sigset_t {
+        let mut set = empty();
+        // SAFETY: sigsetops(3): adds a signal to an initialised set.
+        unsafe { libc::sigaddset(&raw mut set, libc::SIGPIPE) };
+        set
+    }
+
+    fn empty() -> libc::sigset_t {
+        let mut set = MaybeUninit::zeroed();
+        // SAFETY: sigsetops(3): "sigemptyset() initializes the signal set".
+        unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+        // SAFETY: initialised above.
+        unsafe { set.assume_init() }
+    }
+
+    fn is_pending() -> bool {
+        let mut set = empty();
+        // SAFETY: sigpending(2): "returns the set of signals that are pending" in its argument.
+        unsafe { libc::sigpending(&raw mut set) };
+        // SAFETY: sigsetops(3): asks an initialised set.
+        unsafe { libc::sigismember(&raw const set, libc::SIGPIPE) == 1 }
+    }
 }

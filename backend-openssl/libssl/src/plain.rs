@@ -1,16 +1,17 @@
 //! The plain socket mode: the library itself reads and writes the descriptor (`SSL_set_fd`).
 
+use std::ffi::c_int;
 use std::os::fd::RawFd;
 
 use tls_core::iana::AlertDescription;
 use tls_core::support::RECORD_HEADER;
 use tls_core::{Error, ErrorKind, Operation, Progress, Result, Status};
 
-use crate::bio::Moved;
 use crate::buffer::Buffer;
 use crate::classify::{Class, Function};
 use crate::core::{CHUNK, Core, overstepped};
 use crate::engine::Engine;
+use crate::ffi::sigpipe;
 use crate::limits::{Excess, MAX_LENGTH};
 use crate::ritual::{Outcome, enter};
 
@@ -23,6 +24,8 @@ pub(crate) struct Plain {
     in_flight: Buffer,
     /// The close_notify was refused by the socket and has to be asked for again.
     closing: bool,
+    /// The process does not ignore SIGPIPE (K19). Asked once, when the session is made.
+    shield: bool,
 }
 
 impl Plain {
@@ -35,6 +38,7 @@ impl Plain {
         Ok(Self {
             in_flight: Buffer::default(),
             closing: false,
+            shield: !sigpipe::is_ignored(),
         })
     }
 
@@ -52,7 +56,7 @@ impl Plain {
             return verdict;
         }
         let before = core.link.engine().bytes_received();
-        let outcome = call(core, E::handshake);
+        let outcome = self.call(core, E::handshake);
         let after = core.link.engine().bytes_received();
         match outcome.class {
             Class::Done(_) => {
@@ -95,7 +99,7 @@ impl Plain {
         loop {
             let bytes = core.link.engine().bytes_received();
             let records = core.link.engine().records_received();
-            let outcome = call(core, |engine| engine.read(&mut plaintext[..length]));
+            let outcome = self.call(core, |engine| engine.read(&mut plaintext[..length]));
             match outcome.class {
                 Class::Done(count) => {
                     core.limits.application_data();
@@ -142,7 +146,7 @@ impl Plain {
         while taken < plaintext.len() {
             let rest = &plaintext[taken..];
             let chunk = &rest[..rest.len().min(CHUNK)];
-            let outcome = call(core, |engine| engine.write(chunk));
+            let outcome = self.call(core, |engine| engine.write(chunk));
             match outcome.class {
                 Class::Done(count) => taken += count,
                 // The record may be sealed: from here on it is the session's.
@@ -197,13 +201,30 @@ impl Plain {
         Ok(core.lifecycle.shutdown_status(core.quiet))
     }
 
+    fn call<E: Engine>(&self, core: &mut Core<E>, call: impl FnOnce(&mut E) -> c_int) -> Outcome {
+        self.enter(core, Function::Ordinary, call)
+    }
+
+    fn enter<E: Engine>(
+        &self,
+        core: &mut Core<E>,
+        function: Function,
+        call: impl FnOnce(&mut E) -> c_int,
+    ) -> Outcome {
+        let enter = || enter(&mut core.link, function, &mut [], &mut [], call).result;
+        if self.shield {
+            return sigpipe::blocked(enter);
+        }
+        enter()
+    }
+
     fn finish_record<E: Engine>(
         &mut self,
         core: &mut Core<E>,
         operation: Operation,
     ) -> Result<Status> {
         while !self.in_flight.is_empty() {
-            let outcome = call(core, |engine| engine.write(self.in_flight.filled()));
+            let outcome = self.call(core, |engine| engine.write(self.in_flight.filled()));
             match outcome.class {
                 Class::Done(count) => self.in_flight.consume(count),
                 waits @ (Class::WantRead | Class::WantWrite) => return Ok(waited_for(waits)),
@@ -218,7 +239,7 @@ impl Plain {
         core: &mut Core<E>,
         operation: Operation,
     ) -> Result<Status> {
-        let outcome = ritual(core, Function::Shutdown, E::shutdown);
+        let outcome = self.enter(core, Function::Shutdown, E::shutdown);
         match outcome.class {
             Class::Done(_) => {
                 self.closing = false;
@@ -253,19 +274,6 @@ fn waited_for(class: Class) -> Status {
         Class::WantWrite => Status::WantWrite,
         _ => Status::WantRead,
     }
-}
-
-fn call<E: Engine>(core: &mut Core<E>, call: impl FnOnce(&mut E) -> i32) -> Outcome {
-    ritual(core, Function::Ordinary, call)
-}
-
-fn ritual<E: Engine>(
-    core: &mut Core<E>,
-    function: Function,
-    call: impl FnOnce(&mut E) -> i32,
-) -> Outcome {
-    let Moved { result, .. } = enter(&mut core.link, function, &mut [], &mut [], call);
-    result
 }
 
 #[cold]
