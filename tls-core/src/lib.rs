@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod boxed;
 mod capabilities;
 pub mod config;
 mod error;
@@ -36,4 +37,4 @@ pub use session::{BufferSession, Role, Session};
 #[cfg(unix)]
 pub use session::{DetachError, Detached, SocketSession};
 pub use status::{Progress, Status};
-pub use stream::TlsStream;
+pub use stream::{StreamParts, TlsStream};

@@ -1,13 +1,14 @@
 //! For authors of backends: what every implementation of the session traits needs.
 
+mod buffer;
 #[cfg(unix)]
 mod descriptor;
+mod driver;
 mod lifecycle;
+mod plaintext;
 #[cfg(unix)]
 mod pump;
 mod record;
-#[cfg(unix)]
-mod staging;
 mod store;
 
 #[cfg(unix)]
@@ -17,3 +18,6 @@ pub use lifecycle::{Lifecycle, OUTPUT_RESERVE};
 pub use pump::SocketPump;
 pub use record::{MAX_RECORD, RECORD_HEADER, RecordHeader};
 pub use store::BoundedStore;
+
+pub(crate) use driver::{Driver, Transport};
+pub(crate) use plaintext::Joined;

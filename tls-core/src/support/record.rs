@@ -87,7 +87,12 @@ mod tests {
 
     #[test]
     fn records_are_followed_through_pieces_of_any_size() {
-        let stream = [&[23, 3, 3, 0, 2, 9, 9][..], &[23, 3, 3, 0, 0], &[21, 3, 3, 0, 1, 0]].concat();
+        let stream = [
+            &[23, 3, 3, 0, 2, 9, 9][..],
+            &[23, 3, 3, 0, 0],
+            &[21, 3, 3, 0, 1, 0],
+        ]
+        .concat();
         let ends = [7, 12, 18];
         for size in 1..=stream.len() {
             let mut tracker = RecordTracker::default();
@@ -98,7 +103,11 @@ mod tests {
                     .iter()
                     .filter(|&&end| end > at && end <= at + piece.len())
                     .max();
-                assert_eq!(whole, expected.map_or(0, |end| end - at), "pieces of {size}");
+                assert_eq!(
+                    whole,
+                    expected.map_or(0, |end| end - at),
+                    "pieces of {size}"
+                );
                 at += piece.len();
                 assert_eq!(tracker.is_inside(), !ends.contains(&at));
             }
