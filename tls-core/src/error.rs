@@ -174,14 +174,21 @@ impl std::error::Error for Error {
 
 impl From<Error> for io::Error {
     /// Keeps the error as the inner one; truncation becomes `UnexpectedEof`, a reset
-    /// `ConnectionReset`, misuse `InvalidInput`, everything the peer did `InvalidData`.
+    /// `ConnectionReset`, another error of the transport keeps its kind, misuse becomes
+    /// `InvalidInput`, everything the peer did `InvalidData`.
     fn from(error: Error) -> Self {
         let kind = match error.kind() {
             ErrorKind::Truncated => io::ErrorKind::UnexpectedEof,
             ErrorKind::Reset => io::ErrorKind::ConnectionReset,
             ErrorKind::Misuse(_) | ErrorKind::Config(_) => io::ErrorKind::InvalidInput,
             ErrorKind::Unsupported(_) => io::ErrorKind::Unsupported,
-            ErrorKind::Io | ErrorKind::Backend => io::ErrorKind::Other,
+            ErrorKind::Io => error
+                .0
+                .source
+                .as_deref()
+                .and_then(|source| source.downcast_ref::<Self>())
+                .map_or(io::ErrorKind::Other, Self::kind),
+            ErrorKind::Backend => io::ErrorKind::Other,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

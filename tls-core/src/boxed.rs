@@ -1,0 +1,111 @@
+//! Boxed sessions are sessions, so that code written for any session takes those chosen at run time.
+
+#[cfg(unix)]
+use std::io::{IoSlice, IoSliceMut};
+
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::session::{BufferSession, Role, Session};
+#[cfg(unix)]
+use crate::session::{DetachError, Detached, SocketSession};
+use crate::status::Progress;
+#[cfg(unix)]
+use crate::status::Status;
+
+impl<S: Session + ?Sized> Session for Box<S> {
+    fn role(&self) -> Role {
+        (**self).role()
+    }
+
+    fn facts(&self) -> Option<&Facts> {
+        (**self).facts()
+    }
+
+    fn pending_output(&self) -> usize {
+        (**self).pending_output()
+    }
+
+    fn buffered(&self) -> usize {
+        (**self).buffered()
+    }
+
+    fn failure(&self) -> Option<&Error> {
+        (**self).failure()
+    }
+
+    fn close_notify_sent(&self) -> bool {
+        (**self).close_notify_sent()
+    }
+
+    fn close_notify_received(&self) -> bool {
+        (**self).close_notify_received()
+    }
+
+    fn is_handshake_complete(&self) -> bool {
+        (**self).is_handshake_complete()
+    }
+}
+
+impl<S: BufferSession + ?Sized> BufferSession for Box<S> {
+    fn handshake(&mut self, input: &mut [u8], output: &mut [u8]) -> Result<Progress> {
+        (**self).handshake(input, output)
+    }
+
+    fn read(&mut self, input: &mut [u8], plaintext: &mut [u8]) -> Result<Progress> {
+        (**self).read(input, plaintext)
+    }
+
+    fn write(&mut self, plaintext: &[u8], output: &mut [u8]) -> Result<Progress> {
+        (**self).write(plaintext, output)
+    }
+
+    fn shutdown(&mut self, output: &mut [u8]) -> Result<Progress> {
+        (**self).shutdown(output)
+    }
+
+    fn drain(&mut self, output: &mut [u8]) -> Progress {
+        (**self).drain(output)
+    }
+
+    fn input_eof(&mut self) {
+        (**self).input_eof();
+    }
+}
+
+#[cfg(unix)]
+impl<S: SocketSession + ?Sized> SocketSession for Box<S> {
+    fn handshake(&mut self) -> Result<Status> {
+        (**self).handshake()
+    }
+
+    fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
+        (**self).read(plaintext)
+    }
+
+    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> Result<Progress> {
+        (**self).read_vectored(buffers)
+    }
+
+    fn write(&mut self, plaintext: &[u8]) -> Result<Progress> {
+        (**self).write(plaintext)
+    }
+
+    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> Result<Progress> {
+        (**self).write_vectored(buffers)
+    }
+
+    fn flush(&mut self) -> Result<Status> {
+        (**self).flush()
+    }
+
+    fn shutdown(&mut self) -> Result<Status> {
+        (**self).shutdown()
+    }
+
+    fn into_fd<'session>(self: Box<Self>) -> std::result::Result<Detached, DetachError<'session>>
+    where
+        Self: 'session,
+    {
+        (*self).into_fd()
+    }
+}
