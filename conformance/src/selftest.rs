@@ -11,7 +11,7 @@ use tls_core::DynBackend;
 use crate::case::Case;
 use crate::report::{Report, Row};
 use crate::run::{Limits, observe, run_name};
-use crate::saboteur::{ALL, Sabotage, Saboteur};
+use crate::saboteur::{self, Sabotage, Saboteur};
 use crate::verdict::{Outcome, judge};
 
 /// How many clauses the contract has.
@@ -57,7 +57,7 @@ impl SelfTest {
             .map(|row| row.case.name)
             .collect();
         test.check_clauses(honest);
-        for sabotage in ALL {
+        for sabotage in saboteur::all() {
             test.send(backend, sabotage, &healthy, &mut red);
         }
         test.check_cases(backend, &healthy, &mut red);
@@ -77,7 +77,7 @@ impl SelfTest {
             if !has_case {
                 self.problems.push(format!("{clause} has no case"));
             }
-            if !ALL.iter().any(|sabotage| sabotage.clause == clause) {
+            if !saboteur::all().any(|sabotage| sabotage.clause == clause) {
                 self.problems.push(format!("{clause} has no saboteur"));
             }
         }
@@ -136,8 +136,7 @@ impl SelfTest {
                 continue;
             }
             let rows = || healthy.iter().filter(|row| row.case.name == case.name);
-            let other = ALL
-                .iter()
+            let other = saboteur::all()
                 .find(|sabotage| rows().any(|row| turned_red(backend, sabotage, row).is_some()));
             red.insert(case.name);
             match other {

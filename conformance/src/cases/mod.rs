@@ -22,9 +22,9 @@
 //! * `requires` names the features without which the case makes no sense; a backend that lacks one
 //!   is asked for it and must refuse ([`ask`](crate::ask)). Never test for a feature and return
 //!   early: the run would count as passed. `scene.has(..)` is for details within a case.
-//! * Build pairs with [`Scene::connected`], [`Scene::pair`], or step by step with
-//!   [`Scene::build`]: configurations from `scene.client_config()` and `scene.server_config()`,
-//!   changed as needed, `.window(..)`, `.tcp()`.
+//! * Build pairs with `scene.connected()`, `scene.pair()`, or step by step with
+//!   [`scene.build()`](crate::Scene::build): configurations from `scene.client_config()` and
+//!   `scene.server_config()`, changed as needed, `.window(..)`, `.tcp()`.
 //! * [`Endpoint`](crate::Endpoint) calls behave alike in both modes. Nothing moves between the two
 //!   unless the case moves it: [`Pair::relay`](crate::Pair::relay), or a driver that does
 //!   (`handshake`, `settle`, `transfer`, `read_exact`, `read_to_end`, `shutdown`, `until_error`,

@@ -18,7 +18,7 @@ use tls_core::{
 
 use context::SabotagedContext;
 pub(crate) use hooks::Hook;
-pub(crate) use list::ALL;
+pub(crate) use list::all;
 
 /// One way to break a clause.
 pub(crate) struct Sabotage {

@@ -1,20 +1,18 @@
-//! Every way in which the suite breaks a backend.
+//! K1 to K9: what calls give, and what is bounded.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
-use tls_core::config::{ClientAuthentication, DEFAULT_PENDING_OUTPUT_BOUND, ServerResumption};
-use tls_core::iana::{CipherSuite, ProtocolVersion};
-use tls_core::{Error, ErrorKind, Facts, Misuse, Operation, Progress, Role, Status, Support};
+use tls_core::config::DEFAULT_PENDING_OUTPUT_BOUND;
+use tls_core::{Error, ErrorKind, Misuse, Operation, Progress, Status};
 
-use super::Sabotage;
-use super::context::DescriptorHook;
-use super::hooks::{
-    BufferedMore, DeafToEof, EarlyFacts, ForgetsUnread, OnFacts, OnHandshake, OnRead, OnResult,
-    OnShutdown, OnWrite, PendingNothing, ReadsFirst, ShutsDownOnDrop, WantsHeaders,
+use super::super::Sabotage;
+use super::super::hooks::{
+    BufferedMore, DeafToEof, ForgetsUnread, OnHandshake, OnRead, OnResult, OnShutdown, OnWrite,
+    PendingNothing, ShutsDownOnDrop,
 };
+use super::idle;
 
-/// A bound on pending output that is none.
+/// A bound on pending output that is none, in bytes.
 const HUGE: usize = 16 * 1024 * 1024;
 
 thread_local! {
@@ -22,12 +20,7 @@ thread_local! {
     static LEFT_BEHIND: RefCell<Option<Error>> = const { RefCell::new(None) };
 }
 
-fn idle(status: Status) -> tls_core::Result<Progress> {
-    Ok(Progress::idle(status))
-}
-
-/// Every sabotage, by clause. K13 has none: sessions cannot be suspended yet.
-pub(crate) static ALL: &[Sabotage] = &[
+pub(super) static SABOTAGES: &[Sabotage] = &[
     Sabotage {
         hook: || {
             Box::new(OnRead::new(|call, buffer| {
@@ -307,230 +300,5 @@ pub(crate) static ALL: &[Sabotage] = &[
             }))
         },
         ..Sabotage::new("K9", "bad input is a panic")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(EarlyFacts(Facts::new(
-                ProtocolVersion::TLS1_3,
-                CipherSuite::TLS_AES_128_GCM_SHA256,
-            )))
-        },
-        ..Sabotage::new("K10", "facts are told before and without a handshake")
-    },
-    Sabotage {
-        hook: || Box::new(OnFacts::new(|facts| facts.alpn = None)),
-        ..Sabotage::new("K10", "the application protocol is not told")
-    },
-    Sabotage {
-        hook: || Box::new(OnFacts::new(|facts| facts.server_name = None)),
-        ..Sabotage::new("K10", "the server name is not told")
-    },
-    Sabotage {
-        hook: || Box::new(OnFacts::new(|facts| facts.group = None)),
-        ..Sabotage::new("K10", "the group is not told")
-    },
-    Sabotage {
-        hook: || Box::new(OnFacts::new(|facts| facts.cipher_suite = CipherSuite(0))),
-        ..Sabotage::new("K10", "another cipher suite is told")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(OnFacts::new(|facts| {
-                if let Some(chain) = &mut facts.peer_certificates {
-                    chain.reverse();
-                }
-            }))
-        },
-        ..Sabotage::new("K10", "the chain comes root first")
-    },
-    Sabotage {
-        capabilities: |capabilities| {
-            capabilities.alpn = Support::Unsupported("says the saboteur");
-        },
-        ..Sabotage::new("K11", "what is unsupported is taken all the same")
-    },
-    Sabotage {
-        client: |backend, mut config| {
-            config.parameters.alpn.clear();
-            config.parameters.cipher_suites = None;
-            config.parameters.groups = None;
-            backend.client(config)
-        },
-        server: |backend, mut config| {
-            config.parameters.alpn.clear();
-            config.parameters.cipher_suites = None;
-            config.parameters.groups = None;
-            backend.server(config)
-        },
-        ..Sabotage::new("K11", "what is configured is ignored")
-    },
-    Sabotage {
-        one_server_context: true,
-        ..Sabotage::new("K12", "server contexts share their sessions")
-    },
-    Sabotage {
-        client: |backend, mut config| {
-            config.resumption.enabled = false;
-            backend.client(config)
-        },
-        ..Sabotage::new("K12", "nothing is resumed")
-    },
-    Sabotage {
-        client: |backend, mut config| {
-            config.resumption.enabled = true;
-            backend.client(config)
-        },
-        server: |backend, mut config| {
-            config.resumption = ServerResumption::default();
-            backend.server(config)
-        },
-        ..Sabotage::new("K12", "resumption cannot be limited")
-    },
-    Sabotage {
-        server: |backend, mut config| {
-            config.resumption.timeout = Duration::from_secs(7200);
-            backend.server(config)
-        },
-        ..Sabotage::new("K12", "sessions do not age")
-    },
-    Sabotage {
-        hook: || Box::new(OnFacts::new(|facts| facts.resumed = !facts.resumed)),
-        ..Sabotage::new("K12", "resumed says the opposite")
-    },
-    Sabotage {
-        options: |options| options.resumption_key.clear(),
-        ..Sabotage::new("K12", "the caller's key does not keep sessions apart")
-    },
-    Sabotage {
-        client: |backend, mut config| {
-            config.dangerous.accept_any_certificate = true;
-            backend.client(config)
-        },
-        ..Sabotage::new("K14", "any certificate is accepted")
-    },
-    Sabotage {
-        client: |backend, mut config| {
-            config.dangerous.accept_any_name = true;
-            backend.client(config)
-        },
-        ..Sabotage::new("K14", "any name is accepted")
-    },
-    Sabotage {
-        server: |backend, mut config| {
-            config.client_authentication = ClientAuthentication::None;
-            backend.server(config)
-        },
-        ..Sabotage::new("K14", "clients are not asked for a certificate")
-    },
-    Sabotage {
-        server: |backend, mut config| {
-            if let ClientAuthentication::Required(roots) = config.client_authentication {
-                config.client_authentication = ClientAuthentication::Optional(roots);
-            }
-            backend.server(config)
-        },
-        ..Sabotage::new("K14", "a required certificate may be missing")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(OnResult::new(|_, result| {
-                result.map_err(|error| match error.kind() {
-                    ErrorKind::Certificate(_) => Error::new(ErrorKind::Protocol, error.operation()),
-                    _ => error,
-                })
-            }))
-        },
-        ..Sabotage::new("K14", "what is wrong with a certificate is not told")
-    },
-    Sabotage {
-        context_drop_matters: true,
-        ..Sabotage::new("K15", "sessions need the handle of their context")
-    },
-    Sabotage {
-        hook: || Box::new(WantsHeaders),
-        ..Sabotage::new("K16", "one-byte input makes no progress")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(OnHandshake::new(|call| {
-                let offered = call.input_length();
-                let mut progress = call.handshake()?;
-                if offered.is_some() && progress.consumed > 1 {
-                    progress.consumed -= 1;
-                }
-                Ok(progress)
-            }))
-        },
-        ..Sabotage::new("K16", "consumed is not true")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(OnRead::new(|call, buffer| {
-                if buffer.is_empty() {
-                    return idle(Status::WantRead);
-                }
-                call.read(buffer)
-            }))
-        },
-        ..Sabotage::new("K17", "an empty read wants to read")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(OnRead::new(|call, buffer| {
-                if buffer.is_empty() {
-                    return idle(Status::Complete);
-                }
-                call.read(buffer)
-            }))
-        },
-        ..Sabotage::new("K17", "an empty read hides a failure")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(OnWrite::new(|call, data| {
-                if data.is_empty() {
-                    return idle(Status::WantWrite);
-                }
-                call.write(data)
-            }))
-        },
-        ..Sabotage::new("K17", "an empty write wants to write")
-    },
-    Sabotage {
-        hook: || Box::new(ReadsFirst(false)),
-        ..Sabotage::new("K18", "a client must read before it writes")
-    },
-    Sabotage {
-        descriptor: DescriptorHook::MakeNonblocking,
-        ..Sabotage::new("K19", "a blocking descriptor is changed")
-    },
-    Sabotage {
-        descriptor: DescriptorHook::Leak,
-        ..Sabotage::new("K19", "the descriptor is not closed")
-    },
-    Sabotage {
-        descriptor: DescriptorHook::ShutDownBorrowed,
-        ..Sabotage::new("K19", "a borrowed descriptor is taken down")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(OnRead::new(|call, buffer| {
-                let text = format!("{:?}", call.session().role() == Role::Client);
-                std::hint::black_box(&text);
-                call.read(buffer)
-            }))
-        },
-        ..Sabotage::new("K20", "a read formats")
-    },
-    Sabotage {
-        hook: || {
-            Box::new(OnWrite::new(|call, data| {
-                for _ in 0..16 {
-                    std::hint::black_box(data.to_vec());
-                }
-                call.write(data)
-            }))
-        },
-        ..Sabotage::new("K20", "a write copies again and again")
     },
 ];
