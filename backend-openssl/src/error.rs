@@ -81,7 +81,7 @@ fn meaning(code: c_ulong) -> Option<Meaning> {
     Some(match reason {
         // SSL_R_CERTIFICATE_VERIFY_FAILED; SSL_R_NO_CERTIFICATE_RETURNED, which is how LibreSSL's
         // TLS 1.2 servers say it.
-        134 | 176 => Meaning::VerifyFailed,
+        134 | 178 => Meaning::VerifyFailed,
         // SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE
         199 => Meaning::Explained(
             ErrorKind::Certificate(CertificateProblem::Missing),

@@ -1,6 +1,6 @@
 //! Verification of the peer by the engine, and what a handshake has settled.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslRef, SslVerifyMode, SslVersion};
@@ -102,44 +102,65 @@ fn store(roots: &Roots) -> Result<X509Store> {
     Ok(store.build())
 }
 
-/// What the library takes for the system's roots: the files that `SSL_CERT_FILE` and `SSL_CERT_DIR`
-/// name, else its own. A library built elsewhere has none of its own: then those of the system are
-/// looked for.
+/// The system's roots: what `SSL_CERT_FILE` and `SSL_CERT_DIR` name and nothing else, if either is
+/// set; else the library's own. A library built elsewhere has none of its own: then those of the
+/// system are looked for.
+///
+/// The variables are read here, as LibreSSL does not heed them.
 fn add_system_roots(store: &mut X509StoreBuilder) -> Result<()> {
-    configure(store.set_default_paths())?;
-    if ["SSL_CERT_FILE", "SSL_CERT_DIR"]
-        .iter()
-        .any(|name| std::env::var_os(name).is_some())
-    {
-        return match openssl_probe::has_ssl_cert_env_vars() {
-            true => Ok(()),
-            false => Err(Error::config(
-                ConfigProblem::TrustRoots,
-                "neither SSL_CERT_FILE nor SSL_CERT_DIR names anything that exists",
-            )),
-        };
-    }
-    if library_has_roots() {
-        return Ok(());
-    }
-    let found = openssl_probe::probe();
-    if found.cert_file.is_none() && found.cert_dir.is_empty() {
-        return Err(Error::config(
-            ConfigProblem::TrustRoots,
+    let (file, directories) = (
+        std::env::var_os("SSL_CERT_FILE"),
+        std::env::var_os("SSL_CERT_DIR"),
+    );
+    if file.is_none() && directories.is_none() {
+        if library_has_roots() {
+            return configure(store.set_default_paths());
+        }
+        let found = openssl_probe::probe();
+        return add_roots_at(
+            store,
+            found.cert_file,
+            found.cert_dir,
             "the system's trust roots are not where they usually are",
-        ));
+        );
     }
-    if let Some(file) = &found.cert_file {
+    let directories = directories.iter().flat_map(std::env::split_paths).collect();
+    add_roots_at(
+        store,
+        file.map(PathBuf::from),
+        directories,
+        "neither SSL_CERT_FILE nor SSL_CERT_DIR names anything that exists",
+    )
+}
+
+/// Adds the roots in a file, and has those in directories looked up by their hashed names. What does
+/// not exist is passed over, unless `nothing` is left.
+fn add_roots_at(
+    store: &mut X509StoreBuilder,
+    file: Option<PathBuf>,
+    directories: Vec<PathBuf>,
+    nothing: &'static str,
+) -> Result<()> {
+    let file = file.filter(|file| file.exists());
+    let directories: Vec<_> = directories
+        .iter()
+        .filter(|directory| directory.exists())
+        .filter_map(|directory| directory.to_str())
+        .collect();
+    if file.is_none() && directories.is_empty() {
+        return Err(Error::config(ConfigProblem::TrustRoots, nothing));
+    }
+    if let Some(file) = file {
         let lookup = configure(store.add_lookup(X509Lookup::file()))?;
         lookup
-            .load_cert_file(file, SslFiletype::PEM)
+            .load_cert_file(&file, SslFiletype::PEM)
             .map_err(error::config(
                 ConfigProblem::TrustRoots,
                 &file.display().to_string(),
             ))?;
     }
-    for directory in found.cert_dir.iter().filter_map(|path| path.to_str()) {
-        let lookup = configure(store.add_lookup(X509Lookup::hash_dir()))?;
+    let lookup = configure(store.add_lookup(X509Lookup::hash_dir()))?;
+    for directory in directories {
         configure(lookup.add_dir(directory, SslFiletype::PEM))?;
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use backend_openssl::OpenSsl;
 use common::{Mode, Pki, SERVER_NAME, client_config, connect, server_config};
+use openssl::x509::X509;
 use tls_core::config::{ClientAuthentication, Identity, Roots};
 use tls_core::iana::ProtocolVersion;
 use tls_core::{Backend, CertificateProblem, ClientConfig, ConfigProblem, ErrorKind, ServerConfig};
@@ -55,6 +56,22 @@ fn the_environment_names_the_systems_roots() {
         &[("SSL_CERT_DIR", &directory)],
     );
     run("does_not_accept", &directory, &[]);
+    let hashed = directory.join("hashed");
+    std::fs::create_dir_all(&hashed).unwrap();
+    let hash = X509::from_der(&pki.certificate())
+        .unwrap()
+        .subject_name_hash();
+    std::fs::copy(&authority, hashed.join(format!("{hash:08x}.0"))).unwrap();
+    let list = std::env::join_paths([&directory, &hashed]).unwrap();
+    run("accepts", &directory, &[("SSL_CERT_DIR", Path::new(&list))]);
+    run(
+        "accepts",
+        &directory,
+        &[("SSL_CERT_FILE", &nothing), ("SSL_CERT_DIR", &hashed)],
+    );
+    let torn = directory.join("torn.pem");
+    std::fs::write(&torn, "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();
+    run("is_refused", &directory, &[("SSL_CERT_FILE", &torn)]);
     run(
         "is_refused",
         &directory,
@@ -116,7 +133,11 @@ fn is_refused() {
         panic!("there are no roots");
     };
     assert_eq!(error.kind(), ErrorKind::Config(ConfigProblem::TrustRoots));
-    assert!(error.detail().contains("SSL_CERT_FILE"), "{error}");
+    let says = ["SSL_CERT_FILE", "torn.pem"];
+    assert!(
+        says.iter().any(|what| error.detail().contains(what)),
+        "{error}"
+    );
 }
 
 #[test]
