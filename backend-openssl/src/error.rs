@@ -71,6 +71,9 @@ fn meaning(code: c_ulong) -> Option<Meaning> {
     if ERR_GET_LIB(code) != LIB_SSL {
         return None;
     }
+    if reason == TRAITS.client_refused {
+        return Some(Meaning::VerifyFailed);
+    }
     if reason == TRAITS.undecodable {
         // The only DER that the handshake itself decodes is that of certificates.
         return Some(Meaning::Explained(
@@ -79,9 +82,8 @@ fn meaning(code: c_ulong) -> Option<Meaning> {
         ));
     }
     Some(match reason {
-        // SSL_R_CERTIFICATE_VERIFY_FAILED; SSL_R_NO_CERTIFICATE_RETURNED, which is how LibreSSL's
-        // TLS 1.2 servers say it.
-        134 | 178 => Meaning::VerifyFailed,
+        // SSL_R_CERTIFICATE_VERIFY_FAILED
+        134 => Meaning::VerifyFailed,
         // SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE
         199 => Meaning::Explained(
             ErrorKind::Certificate(CertificateProblem::Missing),

@@ -16,6 +16,9 @@ pub(crate) struct Traits {
     pub(crate) negotiated_group: Support,
     /// `SSL_OP_NO_RENEGOTIATION`.
     pub(crate) no_renegotiation: SslOptions,
+    /// What a TLS 1.2 server says when it refuses a client's certificate:
+    /// `SSL_R_CERTIFICATE_VERIFY_FAILED`, or LibreSSL's `SSL_R_NO_CERTIFICATE_RETURNED`.
+    pub(crate) client_refused: c_int,
     /// `ERR_R_MALLOC_FAILURE`.
     pub(crate) out_of_memory: c_int,
     /// `ERR_R_INTERNAL_ERROR`.
@@ -57,6 +60,7 @@ mod this {
         tls13_resumption: Support::Native,
         negotiated_group: Support::Native,
         no_renegotiation: SslOptions::NO_RENEGOTIATION,
+        client_refused: 134,
         out_of_memory: 256 | FATAL | COMMON,
         internal_error: 259 | FATAL | COMMON,
         undecodable: 13 | COMMON,
@@ -80,6 +84,7 @@ mod this {
         tls13_resumption: Support::Unsupported("LibreSSL does not resume TLS 1.3 sessions"),
         negotiated_group: Support::Unsupported("LibreSSL does not tell the negotiated group"),
         no_renegotiation: SslOptions::from_bits_retain(0x0004_0000),
+        client_refused: 178,
         out_of_memory: 65,
         internal_error: 68,
         undecodable: 13,
