@@ -19,6 +19,7 @@ pub mod check;
 mod endpoint;
 pub mod forge;
 pub mod gaps;
+mod hello;
 mod pair;
 mod pki;
 mod report;
