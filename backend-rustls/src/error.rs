@@ -18,13 +18,9 @@ pub(crate) fn session_error(
     sent: Option<AlertDescription>,
     operation: Operation,
 ) -> Error {
-    match (&error, sent) {
-        // A close_notify that ends the handshake is one, whatever rustls answers to it.
-        (RustlsError::AlertReceived(received @ RustlsAlert::CloseNotify), _)
-        | (RustlsError::AlertReceived(received), None) => {
-            return Error::peer_alert(iana_alert(*received), operation);
-        }
-        _ => {}
+    // Whatever rustls answers to the peer's alert, it was the peer that ended the session.
+    if let RustlsError::AlertReceived(received) = &error {
+        return Error::peer_alert(iana_alert(*received), operation);
     }
     let built = with_sent(Error::new(kind(&error), operation), sent);
     let built = built.with_detail(limit(&error));
@@ -78,8 +74,7 @@ fn kind(error: &RustlsError) -> ErrorKind {
             ErrorKind::NoSharedParameters(SharedParameter::CipherSuite)
         }
         // An alert that rustls answered with one of its own was not a proper alert.
-        RustlsError::AlertReceived(_)
-        | RustlsError::DecryptError
+        RustlsError::DecryptError
         | RustlsError::InappropriateHandshakeMessage { .. }
         | RustlsError::InappropriateMessage { .. }
         | RustlsError::InvalidMessage(_)
@@ -151,7 +146,6 @@ pub(crate) fn encrypted_alert(error: &RustlsError) -> AlertDescription {
         RustlsError::NoCertificatesPresented => RustlsAlert::CertificateRequired,
         RustlsError::PeerMisbehaved(how) => misbehaviour_alert(how),
         RustlsError::PeerIncompatible(_) => RustlsAlert::HandshakeFailure,
-        RustlsError::AlertReceived(_) => RustlsAlert::DecodeError,
         _ => RustlsAlert::HandshakeFailure,
     })
 }
