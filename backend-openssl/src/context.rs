@@ -143,10 +143,13 @@ fn set_cipher_suites(context: &mut SslContextBuilder, suites: &[CipherSuite]) ->
 }
 
 fn set_groups(context: &mut SslContextBuilder, groups: &[Group]) -> Result<()> {
-    let names: Vec<_> = groups
-        .iter()
-        .filter_map(|group| caps::group_name(*group))
-        .collect();
+    let mut names = Vec::new();
+    for name in groups.iter().filter_map(|group| caps::group_name(*group)) {
+        // The library refuses a list that names a group twice.
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     context
         .set_groups_list(&names.join(":"))
         .map_err(unsupported(Feature::GroupsList))
