@@ -22,6 +22,8 @@ pub mod session;
 mod status;
 mod stream;
 pub mod support;
+#[cfg(test)]
+mod tests;
 
 pub use rustls_pki_types as pki_types;
 

@@ -13,6 +13,13 @@ use crate::status::{Progress, Status};
 /// How much ciphertext is gathered before it is sent, in bytes.
 const GATHER: usize = 64 * 1024;
 
+/// Whether a call may receive, and so wait for the peer if the transport blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Allowed,
+    Forbidden,
+}
+
 /// A byte stream, blocking or not.
 pub(crate) trait Transport {
     /// Receives some bytes; 0 mean the end.
@@ -85,7 +92,7 @@ impl<B: BufferSession> Driver<B> {
         transport: &mut impl Transport,
         plaintext: &mut [u8],
     ) -> Result<Progress> {
-        let progress = self.read_steps(transport, plaintext);
+        let progress = self.read_steps(transport, plaintext, Wait::Allowed);
         self.release();
         progress
     }
@@ -96,26 +103,9 @@ impl<B: BufferSession> Driver<B> {
         transport: &mut impl Transport,
         buffers: &mut [IoSliceMut<'_>],
     ) -> Result<Progress> {
-        let mut filled = 0;
-        for buffer in buffers.iter_mut().filter(|buffer| !buffer.is_empty()) {
-            if filled > 0 && self.buffered() == 0 {
-                break;
-            }
-            // What a later buffer meets, an error too, the next call meets again.
-            match self.read_steps(transport, buffer) {
-                Ok(progress) if progress.produced > 0 => filled += progress.produced,
-                outcome if filled == 0 => {
-                    self.release();
-                    return outcome;
-                }
-                _ => break,
-            }
-        }
-        if filled == 0 {
-            return self.read(transport, &mut []);
-        }
+        let progress = self.read_vectored_steps(transport, buffers);
         self.release();
-        Ok(Progress::new(Status::Complete, 0, filled))
+        progress
     }
 
     /// See [`SocketSession::write`](crate::SocketSession::write).
@@ -206,6 +196,7 @@ impl<B: BufferSession> Driver<B> {
         &mut self,
         transport: &mut impl Transport,
         plaintext: &mut [u8],
+        wait: Wait,
     ) -> Result<Progress> {
         if let Some(error) = self.gate(Operation::Read) {
             return self.read_before_failure(plaintext).ok_or(error);
@@ -230,7 +221,7 @@ impl<B: BufferSession> Driver<B> {
                     self.require_progress(progress.consumed > 0, Operation::Read)?;
                 }
                 Status::WantRead => {
-                    if !self.receive(transport, Operation::Read)? {
+                    if wait == Wait::Forbidden || !self.receive(transport, Operation::Read)? {
                         return Ok(Progress::idle(Status::WantRead));
                     }
                 }
@@ -242,6 +233,43 @@ impl<B: BufferSession> Driver<B> {
                 status => return Ok(Progress::idle(status)),
             }
         }
+    }
+
+    fn read_vectored_steps(
+        &mut self,
+        transport: &mut impl Transport,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Result<Progress> {
+        let mut filled = 0;
+        for buffer in buffers.iter_mut().filter(|buffer| !buffer.is_empty()) {
+            let mut rest = &mut buffer[..];
+            while !rest.is_empty() {
+                // Nothing is waited for, or met, that the next call cannot wait for or meet.
+                let produced = match filled {
+                    0 => {
+                        let progress = self.read_steps(transport, rest, Wait::Allowed)?;
+                        if progress.produced == 0 {
+                            return Ok(progress);
+                        }
+                        progress.produced
+                    }
+                    _ if self.buffered() == 0 => 0,
+                    _ => match self.read_steps(transport, rest, Wait::Forbidden) {
+                        Ok(progress) => progress.produced,
+                        Err(_) => 0,
+                    },
+                };
+                if produced == 0 {
+                    return Ok(Progress::new(Status::Complete, 0, filled));
+                }
+                filled += produced;
+                rest = &mut rest[produced..];
+            }
+        }
+        if filled == 0 {
+            return self.read_steps(transport, &mut [], Wait::Allowed);
+        }
+        Ok(Progress::new(Status::Complete, 0, filled))
     }
 
     /// Application data decrypted before the transport failed is still delivered (K5).

@@ -1,0 +1,5 @@
+//! The pump and the stream over a scripted session that stands in for an engine.
+
+mod mock;
+mod stream;
+mod transport;
