@@ -157,7 +157,7 @@ fn set_groups(context: &mut SslContextBuilder, groups: &[Group]) -> Result<()> {
 
 /// The library has each entry of a list, and still does not take the list.
 fn unsupported(feature: Feature) -> impl FnOnce(ErrorStack) -> Error {
-    move |errors| Error::unsupported(feature, errors.to_string())
+    move |errors| Error::unsupported(feature, error::reasons(&errors))
 }
 
 /// The names, each behind a byte that gives its length: RFC 7301 section 3.1.

@@ -149,7 +149,7 @@ pub(crate) fn config(problem: ConfigProblem, what: &str) -> impl FnOnce(ErrorSta
 }
 
 /// The library's own words for everything it put into the queue.
-fn reasons(errors: &ErrorStack) -> String {
+pub(crate) fn reasons(errors: &ErrorStack) -> String {
     let reasons: Vec<_> = errors
         .errors()
         .iter()

@@ -220,3 +220,17 @@ fn a_retried_client_hello_is_as_good_as_the_first() {
         }
     }
 }
+
+#[test]
+fn what_is_listed_twice_is_listed_once() {
+    let pki = Pki::new();
+    let suite = CipherSuite::TLS_AES_128_GCM_SHA256;
+    let mut client = client_config(&pki, ProtocolVersion::TLS1_3);
+    client.parameters.groups = Some(vec![Group::SECP256R1, Group::X25519, Group::SECP256R1]);
+    client.parameters.cipher_suites = Some(vec![suite, suite]);
+    client.parameters.alpn = vec![b"h2".to_vec(), b"h2".to_vec()];
+    let mut server = server_config(pki.server());
+    server.parameters = client.parameters.clone();
+    let (client, _) = connect(Mode::Buffer, client, server).succeeded();
+    assert_eq!(client.cipher_suite, suite);
+}
