@@ -67,6 +67,17 @@ impl<'fd, S: BufferSession> SocketPump<'fd, S> {
     }
 }
 
+#[cfg(test)]
+impl<S: BufferSession> SocketPump<'_, S> {
+    pub(crate) fn session(&self) -> &S {
+        self.driver.session()
+    }
+
+    pub(crate) fn session_mut(&mut self) -> &mut S {
+        self.driver.session_mut()
+    }
+}
+
 impl<S: BufferSession> SocketSession for SocketPump<'_, S> {
     fn handshake(&mut self) -> Result<Status> {
         self.driver.handshake(&mut self.descriptor)

@@ -1,5 +1,9 @@
 //! The pump and the stream over a scripted session that stands in for an engine.
 
 mod mock;
+#[cfg(unix)]
+mod pump;
+#[cfg(unix)]
+mod pump_endings;
 mod stream;
 mod transport;
