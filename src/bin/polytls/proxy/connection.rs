@@ -248,6 +248,8 @@ impl Connection {
     fn relay(&mut self, tools: &mut Tools<'_>) -> Result<Go, Ending> {
         let downloaded = self.download(tools)?;
         let uploaded = self.upload(tools)?;
+        // What was read may call for a reply that no application data carries: an alert.
+        self.flush_tls(tools.scratch)?;
         if self.download.is_ended() && self.upload.is_over() {
             return Err(match self.refused.take() {
                 None => Ending::Complete,
@@ -265,13 +267,7 @@ impl Connection {
     fn download(&mut self, tools: &mut Tools<'_>) -> Result<bool, Ending> {
         let scratch = &mut *tools.scratch;
         let mut moved = false;
-        if self.client.writable && self.tls.has_pending_output() {
-            let status = self
-                .tls
-                .flush(&mut scratch.cipher)
-                .map_err(Ending::Client)?;
-            self.note_written(status);
-        }
+        self.flush_tls(scratch)?;
         if self.client.writable && !self.download.held.is_empty() {
             let taken = write_tls(
                 &mut self.tls,
@@ -299,6 +295,17 @@ impl Connection {
             }
         }
         Ok(moved)
+    }
+
+    fn flush_tls(&mut self, scratch: &mut Scratch) -> Result<(), Ending> {
+        if self.client.writable && self.tls.has_pending_output() {
+            let status = self
+                .tls
+                .flush(&mut scratch.cipher)
+                .map_err(Ending::Client)?;
+            self.note_written(status);
+        }
+        Ok(())
     }
 
     fn download_fresh(&mut self, scratch: &mut Scratch) -> Result<bool, Ending> {
