@@ -17,6 +17,18 @@ ALERTS = {10: "unexpected_message", 20: "bad_record_mac", 22: "record_overflow",
           47: "illegal_parameter", 50: "decode_error", 70: "protocol_version", 80: "internal_error"}
 
 
+# Where an engine is known to send another alert than the RFC has, or none, and gives no way to send
+# the right one: exactly this one is expected of it. RFC 8446 sections 5 and 6.2 ask for
+# unexpected_message throughout.
+RUSTLS = "rustls takes it for a record that cannot be decoded"
+KNOWN = {
+    ("rustls", "a record of unknown kind"): (50, RUSTLS),
+    ("rustls", "a flood of empty handshake records"): (50, RUSTLS),
+    ("rustls", "a flood of warning alerts"): (None, "rustls ends at its limit without an alert"),
+    ("openssl", "a fatal alert"): (10, "OpenSSL takes no alert before a ClientHello for one"),
+}
+
+
 def record(kind, content, version=0x0303):
     return struct.pack(">BHH", kind, version, len(content)) + content
 
@@ -27,11 +39,11 @@ def checks(suite, setup, http_port):
         front.expect_serves()
         descriptors = front.descriptors()
         noise = random.Random(2026)
-        # An engine may tell plain HTTP by its first bytes and end without an alert, which such a
-        # client could not read.
+        # An engine may end without an alert if the first bytes are no TLS: such a peer could not
+        # read it.
         dropped = {
             "plain HTTP": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", {10, 50, 70, 22, None}),
-            "garbage": (noise.randbytes(65536), {10, 22, 50, 70}),
+            "garbage": (noise.randbytes(65536), {10, 22, 50, 70, None}),
             "garbage in records": (b"".join(record(HANDSHAKE, noise.randbytes(500)) for _ in range(100)), {10, 47, 50}),
             "a record that is too long": (record(HANDSHAKE, b"")[:3] + b"\xff\xff" + bytes(70000), {22, 50, 10}),
             "a record of unknown kind": (record(99, bytes(100)), {10}),
@@ -43,7 +55,8 @@ def checks(suite, setup, http_port):
             "a fatal alert": (record(ALERT, b"\x02\x28"), {None}),
         }
         for name, (content, alerts) in dropped.items():
-            suite.check(f"{label} that sends {name} is dropped", is_dropped, front, content, alerts)
+            known = KNOWN.get((setup.engine, name))
+            suite.check(f"{label} that sends {name} is dropped", is_dropped, front, content, alerts, known)
         suite.check(f"{label} with half a ClientHello is dropped in time", half_a_hello, front)
         suite.check(f"{label} that says nothing is dropped in time", says_nothing, front)
         step = 1 if setup.full else STEP
@@ -92,15 +105,18 @@ def alert_in(answer):
     return found
 
 
-def is_dropped(front, content, alerts):
+def is_dropped(front, content, alerts, known):
     answer, was_reset = send_and_listen(front, content)
     found = alert_in(answer)
+    front.expect_serves()
+    if known:
+        expect(found == known[0], f"alert {found} instead of {known[0]}, which is known: remove the entry")
+        return f"alert {ALERTS.get(found, found)}: {known[1]}"
     if found is None and was_reset and not alerts <= {None}:
         # A reset overtook the alert: a flood is still arriving when the terminator closes.
         expect(len(content) > 50000, "reset without an alert")
     else:
         expect(found in alerts, f"alert {found} instead of one of {alerts}; it answered {shorten(answer)}")
-    front.expect_serves()
     return f"alert {ALERTS.get(found, found)}" + (", reset" if was_reset else "")
 
 

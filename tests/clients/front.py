@@ -26,6 +26,11 @@ class Setup:
     def __str__(self):
         return f"{self.backend}/{self.mode}"
 
+    @property
+    def engine(self):
+        """`rustls` for `rustls-ring` too: what differs is the cryptography alone."""
+        return self.backend.split("-")[0]
+
     def choice(self):
         return ["--backend", self.backend, "--mode", self.mode]
 

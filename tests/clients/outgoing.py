@@ -8,8 +8,8 @@ import ssl
 import struct
 import threading
 
-from front import PYTHON_VERSIONS
-from harness import HOST, Failure, Program, expect, expect_equal, free_port, run, shorten
+from front import PYTHON_VERSIONS, read_to_end
+from harness import HOST, Failure, Program, expect, expect_equal, free_port, run, shorten, wait_until
 from origin import Body
 from pki import NAME
 
@@ -137,8 +137,9 @@ def rejects(setup, version, identity, words, alerts):
         done = run(command(setup, server.port), stdin=b"drawer\n")
         expect_equal(done.out, b"", "what came back")
         sentence = expect_sentence(done, "certificate", words)
+        # The server may still be about to read it.
+        wait_until(lambda: "SSL alert number" in server.output(), f"the server gets an alert after {sentence}", 5)
         found = re.search(r"SSL alert number (\d+)", server.output())
-        expect(found, f"the server got no alert: {shorten(server.output()[-600:], 600)}")
         expect(int(found[1]) in alerts, f"alert {found[1]} instead of {sorted(alerts)}")
         return f"alert {found[1]}; {sentence}"
 
@@ -188,15 +189,7 @@ def half_close(setup, version):
 
     def handle(connection):
         with tls_server(setup, version, connection) as server:
-            digest = hashlib.sha256()
-            while True:
-                try:
-                    piece = server.recv(65536)
-                except ssl.SSLZeroReturnError:
-                    piece = b""
-                if not piece:
-                    break
-                digest.update(piece)
+            digest = hashlib.sha256(read_to_end(server))
             server.sendall(digest.hexdigest().encode())
             server.unwrap().close()
 
@@ -211,6 +204,8 @@ def broken_off(setup, version, reset):
         server = tls_server(setup, version, connection)
         server.recv(100)
         server.sendall(b"half an ans")
+        # Unread data would turn the end into a reset.
+        read_to_end(server)
         if reset:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         server.close()
@@ -250,4 +245,4 @@ def silent(setup):
         done = run(command(setup, server.port, "--timeout", "1"), deadline=10)
         if done.code == 0:
             raise Failure("it ended well")
-        return expect_sentence(done, "1", str(server.port))
+        return expect_sentence(done, str(server.port), "timed out")

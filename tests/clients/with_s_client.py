@@ -29,7 +29,7 @@ def checks(suite, setup, fronts, version):
 
 
 def version_1_1_check(suite, setup, fronts):
-    suite.check(f"{setup} 1.1 s_client gets protocol_version", version_1_1, fronts.http)
+    suite.check(f"{setup} 1.1 s_client is refused", version_1_1, fronts.http)
 
 
 def command(front, version, *words):
@@ -110,8 +110,14 @@ def other_version(setup, fronts, version):
 
 def version_1_1(front):
     words = [word for word in command(front, "1.2", "-cipher", "DEFAULT@SECLEVEL=0") if word != FLAG["1.2"]]
-    expect_alert(run([*words, "-tls1_1"]), 70, "protocol_version")
+    done = run([*words, "-tls1_1"])
     front.expect_serves()
+    if front.setup.engine == "rustls":
+        # Known of the engine: it misses the signature algorithms, which TLS 1.1 does not have,
+        # before it looks at the version.
+        expect_alert(done, 40, "handshake_failure")
+        return "handshake_failure from rustls"
+    expect_alert(done, 70, "protocol_version")
 
 
 class Dialogue:
