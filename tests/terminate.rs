@@ -158,27 +158,34 @@ fn an_upstream_reset_is_no_clean_end_for_the_client() {
     });
 }
 
-/// The upstream answers and closes without reading: a send meets the reset first, and the end that a
-/// receive then reports must not be taken for a clean one.
+/// The upstream closes with bytes unread, which is a reset. A send may meet it first, and the end that
+/// a receive then reports must not be taken for a clean one.
 #[test]
 fn an_upstream_that_closes_unread_is_no_clean_end_either() {
     on_every_variant(|pki, variant| {
-        let (address, server) =
-            serve_once(|mut stream| stream.write_all(&pattern(8 * MIB, 3)).is_ok());
-        let program = Program::terminate(pki, variant, address, &[]);
-        let mut client = Client::connect(&*pki.client(variant.0), program.address);
-        let mut bytes = vec![0; 4096];
-        client.read(&mut bytes).unwrap();
-        for _ in 0..64 {
-            let _ = client.session.write(&bytes);
-        }
-        let (_, end) = client.read_to_end();
-        if let Err(error) = end {
+        for _ in 0..8 {
+            let (address, server) = serve_once(|mut stream| {
+                stream.read_exact(&mut [0; 1]).unwrap();
+                stream.write_all(b"half an ans").unwrap();
+                let mut unread = [0; 2];
+                while stream.peek(&mut unread).unwrap() < unread.len() {
+                    thread::yield_now();
+                }
+            });
+            let program = Program::terminate(pki, variant, address, &[]);
+            let mut client = Client::connect(&*pki.client(variant.0), program.address);
+            while !server.is_finished() {
+                if client.write_all(b"more and more").is_err() {
+                    break;
+                }
+            }
+            let _ = client.write_all(b"and more");
+            let (_, end) = client.read_to_end();
+            let error = end.expect_err("the answer was not complete");
             assert!(is_broken_off(&error), "{error}");
+            server.join().unwrap();
+            program.wait_for_line(&["upstream_reset"]);
         }
-        server.join().unwrap();
-        let log = program.stop();
-        assert!(!log.contains("panicked"));
     });
 }
 
@@ -258,11 +265,11 @@ fn what_is_no_tls_gets_an_alert_and_harms_nobody() {
             stream
                 .read_to_end(&mut answer)
                 .expect("no reset destroys the alert");
+            // OpenSSL recognises HTTP, and answers it with no alert.
+            let is_silent = variant.0 == "openssl" && input.starts_with(b"GET ");
+            let is_alert = answer.starts_with(&[0x15, 0x03]);
             let first = &input[..5];
-            assert!(
-                answer.starts_with(&[0x15, 0x03]),
-                "{first:02x?}: {answer:02x?}"
-            );
+            assert_eq!(is_alert, !is_silent, "{first:02x?}: {answer:02x?}");
         }
         let mut client = Client::connect(&*pki.client(variant.0), program.address);
         client.write_all(b"still here").unwrap();

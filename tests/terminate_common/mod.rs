@@ -15,7 +15,7 @@ use polytls::config::Roots;
 use polytls::{
     ClientConfig, DynContext, Error, ErrorKind, Progress, SessionOptions, SocketSession, Status,
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -43,6 +43,8 @@ impl Pki {
         let directory = tempfile::tempdir().unwrap();
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::new([]).unwrap();
+        // Named apart from the leaf, which would else pass for self-signed.
+        ca.distinguished_name.push(DnType::CommonName, "authority");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let ca_certificate = ca.self_signed(&ca_key).unwrap();

@@ -107,7 +107,7 @@ async fn serve_one(stream: UnixStream, mut stop: watch::Receiver<bool>, root: Ar
         }
     };
     if let Err(error) = ended {
-        // The socket is dropped as it is: the client must not take a broken answer for a whole one.
+        // The client finds an answer broken off by the length that was promised for it.
         debug!(%error, "an HTTP connection broke off");
         return;
     }
