@@ -5,16 +5,13 @@ use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use openssl::ec::EcKey;
 use openssl::error::ErrorStack;
-use openssl::pkey::{PKey, Private};
-use openssl::rsa::Rsa;
 use openssl::ssl::{
     AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslVersion,
 };
 use tls_core::config::{Checked, Identity, Parameters, SessionOptions};
 use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
-use tls_core::pki_types::{PrivateKeyDer, ServerName};
+use tls_core::pki_types::ServerName;
 #[cfg(unix)]
 use tls_core::support::Descriptor;
 use tls_core::{
@@ -28,7 +25,7 @@ use crate::resumption::{self, ClientStore};
 use crate::session::BufferSession;
 #[cfg(unix)]
 use crate::session::SocketSession;
-use crate::{caps, ffi, library, server_name, verify};
+use crate::{caps, ffi, library, private_key, server_name, verify};
 
 /// The largest list of certificates a peer may send, in bytes: the largest handshake message the
 /// contract allows (K4).
@@ -208,7 +205,7 @@ fn set_identity(context: &mut SslContextBuilder, identity: &Identity) -> Result<
         context.set_certificate(&certificate).map_err(bad())?;
         leaf = Some(certificate);
     }
-    let key = private_key(identity.key())
+    let key = private_key::decode(identity.key())
         .map_err(error::config(ConfigProblem::PrivateKey, "the private key"))?;
     let public = leaf
         .as_ref()
@@ -227,19 +224,6 @@ fn set_identity(context: &mut SslContextBuilder, identity: &Identity) -> Result<
     context
         .set_private_key(&key)
         .map_err(error::config(ConfigProblem::PrivateKey, "the private key"))
-}
-
-/// Each encoding by its own decoder: none of them ever asks for a password.
-fn private_key(key: &PrivateKeyDer<'_>) -> std::result::Result<PKey<Private>, ErrorStack> {
-    match key {
-        PrivateKeyDer::Pkcs1(der) => {
-            PKey::from_rsa(Rsa::private_key_from_der(der.secret_pkcs1_der())?)
-        }
-        PrivateKeyDer::Sec1(der) => {
-            PKey::from_ec_key(EcKey::private_key_from_der(der.secret_sec1_der())?)
-        }
-        other => PKey::private_key_from_pkcs8(other.secret_der()),
-    }
 }
 
 impl OpenSslContext {

@@ -19,6 +19,7 @@ mod error;
 #[allow(unsafe_code, reason = "the one place where this crate calls C")]
 mod ffi;
 mod library;
+mod private_key;
 mod resumption;
 mod server_name;
 mod session;

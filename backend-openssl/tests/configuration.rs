@@ -212,3 +212,17 @@ fn groups_and_suites_the_library_lacks_are_unsupported() {
         ErrorKind::Unsupported(Feature::Tls13CipherSuites)
     );
 }
+
+#[test]
+fn a_key_that_carries_its_public_half_is_taken() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    // Version 1 in the sense of RFC 5958 section 2: two keys in one.
+    assert_eq!(key.serialize_der()[2..5], [2, 1, 1]);
+    let params = rcgen::CertificateParams::new(["server.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let leaf = Leaf {
+        chain: vec![certificate.der().clone()],
+        key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+    };
+    server_of(leaf).expect("a server");
+}
