@@ -18,12 +18,20 @@
 //! contract that holds on every backend is on the traits in [`session`].
 //!
 //! ```
-//! # fn main() -> polytls::Result<()> {
-//! for backend in polytls::backends() {
-//!     println!("{}: {}", backend.name(), backend.build_info());
+//! use polytls::config::Roots;
+//! use polytls::{Backend, ClientConfig, Context, Result};
+//!
+//! // Written once, for whatever engine the caller wants.
+//! fn client<B: Backend>(backend: &B) -> Result<impl Context + use<B>> {
+//!     backend.client(ClientConfig::new(Roots::system()))
 //! }
-//! # Ok(())
-//! # }
+//!
+//! // Or chosen by name, from what is compiled in.
+//! for name in polytls::backend_names() {
+//!     let backend = polytls::backend(name)?;
+//!     println!("{name}: {}", backend.build_info());
+//! }
+//! # Ok::<(), polytls::Error>(())
 //! ```
 
 #![forbid(unsafe_code)]
@@ -36,7 +44,7 @@ pub use tls_core::{
     Alert, AlertDirection, Backend, BufferSession, BuildInfo, Capabilities, CertificateProblem,
     ClientConfig, ConfigProblem, Context, DynBackend, DynContext, Error, ErrorKind, Facts, Feature,
     Misuse, Operation, Progress, Result, Role, ServerConfig, Session, SessionOptions,
-    SharedParameter, Source, Status, Support, TlsStream,
+    SharedParameter, Source, Status, StreamParts, Support, TlsStream,
 };
 #[cfg(unix)]
 pub use tls_core::{DetachError, Detached, SocketSession};

@@ -27,6 +27,11 @@ pub(crate) enum Command {
     /// Serve the files of a directory over HTTPS.
     Serve(ServeArgs),
     /// Connect to a TLS server and pipe stdin and stdout through it.
+    ///
+    /// What was negotiated and who the server is goes to stderr. The end of stdin becomes a
+    /// close_notify, after which the server's answer is still read to its end; an answer without a
+    /// close_notify may be cut off, and is a failure. A server that has closed the connection
+    /// altogether still gets what flows from stdin, until stdin is idle for a second.
     Connect(ConnectArgs),
 }
 
@@ -148,7 +153,7 @@ pub(crate) struct ListenerArgs {
     #[arg(long, value_name = "PEM")]
     pub(crate) client_ca: Option<PathBuf>,
 
-    /// Whether a client may go without a certificate; required if only --client-ca is given.
+    /// Whether a client may go without a certificate; with --client-ca alone it may not.
     #[arg(long, value_enum, value_name = "WHEN", requires = "client_ca")]
     pub(crate) client_auth: Option<ClientAuth>,
 
@@ -222,7 +227,7 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BackendsArgs {
-    /// Print JSON.
+    /// Print JSON; fields may be added to it, none changes its meaning.
     #[arg(long)]
     pub(crate) json: bool,
 }

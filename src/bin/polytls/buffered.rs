@@ -145,13 +145,21 @@ impl Buffered {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(false),
                     io::ErrorKind::Interrupted => {}
-                    _ => return Err(Error::io(error, operation)),
+                    _ => return Err(self.why(error, operation)),
                 },
             }
         }
         self.sent = 0;
         self.produced = 0;
         Ok(true)
+    }
+
+    /// A peer that left is no news if the session had failed before: its own account is better.
+    fn why(&self, error: io::Error, operation: Operation) -> Error {
+        match self.session.failure() {
+            Some(failure) => failure.clone(),
+            None => Error::io(error, operation),
+        }
     }
 
     /// Receives more behind what is unread, or tells the session that there is no more; `false` if

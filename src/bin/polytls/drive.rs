@@ -152,7 +152,9 @@ impl<'connection> Blocking<'connection> {
         loop {
             let progress = step(self.connection)?;
             let readiness = match progress.status {
-                Status::WantRead => PollFlags::IN,
+                // What is pending leaves first: the peer may be waiting for it.
+                Status::WantRead if self.connection.flush()? == Status::Complete => PollFlags::IN,
+                Status::WantRead => PollFlags::IN | PollFlags::OUT,
                 Status::WantWrite => PollFlags::OUT,
                 Status::Complete | Status::Closed => return Ok(progress),
                 other => {
