@@ -293,12 +293,11 @@ impl<B: BufferSession> Driver<B> {
         let mut taken = 0;
         let mut blocked = false;
         loop {
-            let piece = plaintext.piece();
-            if piece.is_empty() && taken > 0 {
+            if plaintext.is_empty() && taken > 0 {
                 break;
             }
             let held = self.session.pending_output() + self.unsent.len();
-            if !piece.is_empty() && held >= self.pending_output_bound.min(GATHER) {
+            if held >= self.pending_output_bound.min(GATHER) && !plaintext.is_empty() {
                 if !blocked {
                     match self.send(transport, Operation::Write) {
                         Ok(all) => blocked = !all,
@@ -308,11 +307,13 @@ impl<B: BufferSession> Driver<B> {
                     }
                 }
                 if self.pending_output() >= self.pending_output_bound {
+                    if taken == 0 {
+                        return self.refuse_write(transport);
+                    }
                     break;
                 }
             }
-            let piece = plaintext.piece();
-            let progress = match self.session.write(piece, self.unsent.room()) {
+            let progress = match self.session.write(plaintext.piece(), self.unsent.room()) {
                 Ok(progress) => progress,
                 Err(_) if taken > 0 => break,
                 Err(error) => {
@@ -333,16 +334,29 @@ impl<B: BufferSession> Driver<B> {
                 status => return Ok(Progress::new(status, taken, 0)),
             }
         }
-        if !blocked && let Err(error) = self.send(transport, Operation::Write) {
-            // As above.
-            if taken == 0 {
-                return Err(error);
+        if !blocked {
+            match self.send(transport, Operation::Write) {
+                // As above.
+                Ok(_) => {}
+                Err(_) if taken > 0 => {}
+                Err(error) => return Err(error),
             }
         }
         if taken == 0 {
             return Ok(Progress::idle(Status::WantWrite));
         }
         Ok(Progress::new(Status::Complete, taken, 0))
+    }
+
+    /// The bound is reached. The rules that come before it are the session's to know.
+    #[cold]
+    fn refuse_write(&mut self, transport: &mut impl Transport) -> Result<Progress> {
+        match self.session.write(&[], &mut []) {
+            Ok(_) => Ok(Progress::idle(Status::WantWrite)),
+            Err(error) => self
+                .settle(transport, error, Operation::Write)
+                .map(Progress::idle),
+        }
     }
 
     fn shutdown_steps(&mut self, transport: &mut impl Transport) -> Result<Status> {
@@ -392,11 +406,14 @@ impl<B: BufferSession> Driver<B> {
         let announced = error
             .alert()
             .is_some_and(|alert| alert.direction == AlertDirection::Sent);
-        // If the transport fails as well, the session's error remains the one that is given.
-        if announced && let Ok(false) = self.send_and_flush(transport, operation) {
-            return Ok(Status::WantWrite);
+        if !announced {
+            return Err(error);
         }
-        Err(error)
+        match self.send_and_flush(transport, operation) {
+            Ok(false) => Ok(Status::WantWrite),
+            // If the transport fails as well, the session's error remains the one that is given.
+            Ok(true) | Err(_) => Err(error),
+        }
     }
 
     /// Makes room for a session that asks for it; `false` if the transport would block.
@@ -429,9 +446,7 @@ impl<B: BufferSession> Driver<B> {
 
     /// Sends everything held; `false` if the transport would block.
     fn send(&mut self, transport: &mut impl Transport, operation: Operation) -> Result<bool> {
-        if let Some(error) = &self.failure
-            && self.transport_failure.is_some()
-        {
+        if let (Some(error), Some(_)) = (&self.failure, &self.transport_failure) {
             return Err(error.clone());
         }
         loop {

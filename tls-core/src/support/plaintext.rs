@@ -7,6 +7,9 @@ use super::record::MAX_FRAGMENT;
 
 /// Plaintext that is taken piece by piece, each for one record.
 pub(crate) trait Plaintext {
+    /// Whether all was taken.
+    fn is_empty(&self) -> bool;
+
     /// The next piece, of at most one record; empty once all was taken.
     fn piece(&mut self) -> &[u8];
 
@@ -15,6 +18,11 @@ pub(crate) trait Plaintext {
 }
 
 impl Plaintext for &[u8] {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        <[u8]>::is_empty(self)
+    }
+
     #[inline]
     fn piece(&mut self) -> &[u8] {
         &self[..self.len().min(MAX_FRAGMENT)]
@@ -46,9 +54,10 @@ impl<'a, 'b> Joined<'a, 'b> {
     }
 
     fn skip_empty(&mut self) {
-        while let Some((first, rest)) = self.slices.split_first()
-            && first.len() == self.offset
-        {
+        while let Some((first, rest)) = self.slices.split_first() {
+            if first.len() > self.offset {
+                return;
+            }
             self.slices = rest;
             self.offset = 0;
         }
@@ -56,6 +65,10 @@ impl<'a, 'b> Joined<'a, 'b> {
 }
 
 impl Plaintext for Joined<'_, '_> {
+    fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+
     fn piece(&mut self) -> &[u8] {
         let Some((first, others)) = self.slices.split_first() else {
             return &[];

@@ -60,6 +60,8 @@ fn truncation_does_not_wait_for_output() {
         assert_eq!(error.kind(), ErrorKind::Truncated);
     }
     assert_eq!(near.handshake().unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(near.write(b"x").unwrap_err().kind(), ErrorKind::Truncated);
+    assert_eq!(near.shutdown().unwrap_err().kind(), ErrorKind::Truncated);
     assert_eq!(near.flush().unwrap(), Status::WantWrite, "flush goes on");
 }
 
@@ -128,6 +130,7 @@ fn an_alert_waits_for_the_socket_and_the_error_for_the_alert() {
     for _ in 0..3 {
         assert_eq!(near.read(&mut buffer).unwrap().status, Status::WantWrite);
         assert_eq!(near.write(b"x").unwrap().status, Status::WantWrite);
+        assert_eq!(near.write(b"").unwrap().status, Status::WantWrite);
         assert_eq!(near.handshake().unwrap(), Status::WantWrite);
         assert_eq!(near.shutdown().unwrap(), Status::WantWrite);
     }
@@ -192,6 +195,9 @@ fn a_close_notify_is_sent_when_the_socket_has_it() {
     for _ in 0..2 {
         assert_eq!(near.shutdown().unwrap(), Status::WantWrite);
         assert!(!near.close_notify_sent());
+        let misuse = ErrorKind::Misuse(Misuse::WriteAfterShutdown);
+        assert_eq!(near.write(b"x").unwrap_err().kind(), misuse);
+        assert_eq!(near.write(b"").unwrap_err().kind(), misuse);
     }
     assert!(near.pending_output() > BOUND);
     let mut wire = Vec::new();
