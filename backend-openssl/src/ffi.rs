@@ -39,6 +39,7 @@ type MessageCallback = unsafe extern "C" fn(
 // What `openssl-sys` does not declare.
 unsafe extern "C" {
     fn BIO_number_read(bio: *mut sys::BIO) -> Count;
+    fn BIO_number_written(bio: *mut sys::BIO) -> Count;
     fn ERR_peek_error() -> c_ulong;
     #[cfg(not(libressl))]
     fn SSL_has_pending(ssl: *const sys::SSL) -> c_int;
@@ -149,6 +150,13 @@ impl OpenSslEngine {
             let buffered = unsafe { SSL_has_pending(self.ssl.as_ptr()) };
             buffered != 0 && self.pending() == 0
         }
+    }
+
+    /// The one BIO of both directions; null if there is none yet.
+    fn bio(&self) -> *mut sys::BIO {
+        // SAFETY: "SSL_get_rbio() return pointers to the BIOs for the read [...] channel"
+        // (SSL_get_rbio(3)); it stays the handle's.
+        unsafe { sys::SSL_get_rbio(self.ssl.as_ptr()) }
     }
 
     fn set_mode(&mut self, command: c_int, mode: c_long) {
@@ -370,16 +378,25 @@ unsafe impl LibSsl for OpenSslEngine {
         attached == 1
     }
 
+    #[allow(clippy::useless_conversion, reason = "the two libraries' types differ")]
     fn bytes_received(&self) -> u64 {
-        // SAFETY: "SSL_get_rbio() return pointers to the BIOs for the read [...] channel"
-        // (SSL_get_rbio(3)); it stays the handle's.
-        let bio = unsafe { sys::SSL_get_rbio(self.ssl.as_ptr()) };
+        let bio = self.bio();
         if bio.is_null() {
             return 0;
         }
         // SAFETY: the BIO is that of the handle, valid while it is.
         let count = unsafe { BIO_number_read(bio) };
-        #[allow(clippy::useless_conversion, reason = "the two libraries' types differ")]
+        count.into()
+    }
+
+    #[allow(clippy::useless_conversion, reason = "the two libraries' types differ")]
+    fn bytes_sent(&self) -> u64 {
+        let bio = self.bio();
+        if bio.is_null() {
+            return 0;
+        }
+        // SAFETY: as above.
+        let count = unsafe { BIO_number_written(bio) };
         count.into()
     }
 
@@ -498,10 +515,7 @@ mod configure {
     }
 
     /// `SSL_set_session`, before the handshake. The session is one of the same context.
-    pub(crate) fn set_session(
-        ssl: &mut SslRef,
-        session: &SslSessionRef,
-    ) -> Result<(), ErrorStack> {
+    pub(crate) fn set_session(ssl: &mut SslRef, session: &SslSessionRef) -> Result<(), ErrorStack> {
         // SAFETY: `ClientStore` is filled and asked by the sessions of one context alone, which is
         // what the crate asks for; SSL_set_session(3) takes its own reference.
         unsafe { ssl.set_session(session) }
@@ -555,9 +569,9 @@ mod configure {
     }
 }
 
-#[cfg(not(libressl))]
-pub(crate) use configure::client_hello_server_name;
 pub(crate) use configure::{
     choose_dh_parameters, cipher_suite, negotiated_group, reason, set_max_certificate_list,
-    set_session, set_session_id_context, set_session_timeout, supported_cipher_suites,
+    set_session, set_session_timeout, supported_cipher_suites,
 };
+#[cfg(not(libressl))]
+pub(crate) use configure::{client_hello_server_name, set_session_id_context};

@@ -90,7 +90,13 @@ impl End {
 }
 
 fn buffer_pair(version: ProtocolVersion) -> (End, End) {
-    let (client, server) = contexts(version, |_| {});
+    bounded_pair(version, 65_536)
+}
+
+fn bounded_pair(version: ProtocolVersion, bound: usize) -> (End, End) {
+    let (client, server) = contexts(version, |parameters| {
+        parameters.pending_output_bound = bound;
+    });
     (
         End::new(&client, to(SERVER_NAME)),
         End::new(&server, SessionOptions::new()),
@@ -113,7 +119,9 @@ fn buffer_sessions_work_in_pieces_of_any_size() {
     for version in VERSIONS {
         for piece in [1, 7, 100_000] {
             println!("{version} in pieces of {piece}");
-            let (mut client, mut server) = buffer_pair(version);
+            // In pieces of one byte, with a bound of one byte.
+            let bound = if piece == 1 { 1 } else { 65_536 };
+            let (mut client, mut server) = bounded_pair(version, bound);
             shake(&mut client, &mut server, piece);
             assert_eq!(client.session.protocol_version(), Some(version));
             assert_eq!(server.session.server_name(), Some(SERVER_NAME));

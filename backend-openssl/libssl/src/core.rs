@@ -177,6 +177,7 @@ impl<E: Engine> Core<E> {
             // The engine has used up all it was given.
             return self.starved(0, Operation::Read, total);
         }
+        let mut taking = true;
         loop {
             let length = (plaintext.len() - total.produced).min(MAX_LENGTH);
             if length == 0 {
@@ -213,7 +214,9 @@ impl<E: Engine> Core<E> {
                     if self.link.wire().refused() {
                         return Ok(unless_produced(Status::WantWrite, total));
                     }
-                    if moved.consumed > 0 && total.consumed < input.len() {
+                    // A call that has only answered the record before may take nothing.
+                    let took = moved.consumed > 0;
+                    if std::mem::replace(&mut taking, took) | took && total.consumed < input.len() {
                         continue;
                     }
                     return self.starved(input.len(), Operation::Read, total);
@@ -340,6 +343,9 @@ impl<E: Engine> Core<E> {
         }
         let mut total = self.drain(output);
         if self.lifecycle.queue_close_notify() && !self.shut_quietly() {
+            if self.link.wire().refused() {
+                self.reply(output, &mut total);
+            }
             self.link.wire_mut().begin(Phase::Write);
             let moved = enter(
                 &mut self.link,
@@ -358,6 +364,21 @@ impl<E: Engine> Core<E> {
         }
         total.status = self.lifecycle.shutdown_status(self.quiet);
         Ok(total)
+    }
+
+    /// A reply that found no room goes before the close_notify: the library closes nothing while
+    /// it owes one. If it cannot be written either, closing will say so.
+    #[cold]
+    fn reply(&mut self, output: &mut [u8], total: &mut Progress) {
+        self.link.wire_mut().begin(Phase::Write);
+        let moved = enter(
+            &mut self.link,
+            Function::Ordinary,
+            &mut [],
+            &mut output[total.produced..],
+            E::handshake,
+        );
+        add(total, &moved);
     }
 
     /// Tells the engine that nothing is to be sent; `false` unless the shutdown is quiet. Setting

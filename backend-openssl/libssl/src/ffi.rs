@@ -74,6 +74,10 @@ pub unsafe trait LibSsl: Debug + Send + 'static {
     /// after [`attach_fd`](Self::attach_fd).
     fn bytes_received(&self) -> u64;
 
+    /// `BIO_number_written` of the write BIO: bytes the library gave to the descriptor. Asked only
+    /// after [`attach_fd`](Self::attach_fd).
+    fn bytes_sent(&self) -> u64;
+
     /// `BIO_get_data`.
     ///
     /// # Safety

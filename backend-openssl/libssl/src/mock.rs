@@ -370,6 +370,10 @@ unsafe impl LibSsl for Mock {
         0
     }
 
+    fn bytes_sent(&self) -> u64 {
+        0
+    }
+
     unsafe fn bio_data(bio: *mut Self::Bio) -> *mut c_void {
         // SAFETY: the BIO is the mock's own.
         unsafe { (*bio).data }

@@ -24,6 +24,8 @@ pub(crate) struct Plain {
     in_flight: Buffer,
     /// The close_notify was refused by the socket and has to be asked for again.
     closing: bool,
+    /// The last call that wanted to read had moved something.
+    unsettled: bool,
     /// The process does not ignore SIGPIPE (K19). Asked once, when the session is made.
     shield: bool,
 }
@@ -38,6 +40,7 @@ impl Plain {
         Ok(Self {
             in_flight: Buffer::default(),
             closing: false,
+            unsettled: false,
             shield: !sigpipe::is_ignored(),
         })
     }
@@ -52,7 +55,7 @@ impl Plain {
     }
 
     pub(crate) fn handshake<E: Engine>(&mut self, core: &mut Core<E>) -> Result<Status> {
-        if let Some(verdict) = core.lifecycle.gate_handshake(0) {
+        if let Some(verdict) = core.lifecycle.gate_handshake(core.pending()) {
             return verdict;
         }
         let before = core.link.engine().bytes_received();
@@ -92,12 +95,12 @@ impl Plain {
                 return Ok(Progress::new(Status::Complete, 0, produced));
             }
         }
-        if let Some(verdict) = core.lifecycle.gate_read(plaintext.len(), 0) {
+        if let Some(verdict) = core.lifecycle.gate_read(plaintext.len(), core.pending()) {
             return verdict.map(Progress::idle);
         }
         let length = plaintext.len().min(MAX_LENGTH);
         loop {
-            let bytes = core.link.engine().bytes_received();
+            let before = moved(core);
             let records = core.link.engine().records_received();
             let outcome = self.call(core, |engine| engine.read(&mut plaintext[..length]));
             match outcome.class {
@@ -111,10 +114,7 @@ impl Plain {
                     if let Err(excess) = core.limits.without_data(records, warnings) {
                         return self.overstepped(core, excess).map(Progress::idle);
                     }
-                    // A record without data also ends a call: only one that found nothing at all
-                    // has met a socket that would block.
-                    let received = core.link.engine().bytes_received();
-                    if waits == Class::WantRead && received != bytes {
+                    if waits == Class::WantRead && self.goes_on(moved(core) != before) {
                         continue;
                     }
                     return Ok(Progress::idle(waited_for(waits)));
@@ -130,12 +130,19 @@ impl Plain {
         }
     }
 
+    /// Whether a call that wants to read may have been ended by something else than a socket that
+    /// would block. A record without data ends a call too; and OpenSSL, having answered one, ends
+    /// the next call without moving a byte, whatever the socket holds.
+    fn goes_on(&mut self, moved: bool) -> bool {
+        std::mem::replace(&mut self.unsettled, moved) || moved
+    }
+
     pub(crate) fn write<E: Engine>(
         &mut self,
         core: &mut Core<E>,
         plaintext: &[u8],
     ) -> Result<Progress> {
-        if let Some(verdict) = core.lifecycle.gate_write(plaintext.len(), 0) {
+        if let Some(verdict) = core.lifecycle.gate_write(plaintext.len(), core.pending()) {
             return verdict.map(Progress::idle);
         }
         let status = self.finish_record(core, Operation::Write)?;
@@ -181,7 +188,7 @@ impl Plain {
     }
 
     pub(crate) fn shutdown<E: Engine>(&mut self, core: &mut Core<E>) -> Result<Status> {
-        if let Some(verdict) = core.lifecycle.gate_shutdown(0) {
+        if let Some(verdict) = core.lifecycle.gate_shutdown(core.pending()) {
             return verdict;
         }
         if core.lifecycle.queue_close_notify() {
@@ -267,6 +274,12 @@ impl Plain {
         core.overstepped(excess, Operation::Read, Progress::idle(Status::Complete))
             .map(|progress| progress.status)
     }
+}
+
+/// What the library has received and sent, in bytes.
+fn moved<E: Engine>(core: &Core<E>) -> (u64, u64) {
+    let engine = core.link.engine();
+    (engine.bytes_received(), engine.bytes_sent())
 }
 
 fn waited_for(class: Class) -> Status {

@@ -210,7 +210,14 @@ impl<E: Engine> SocketSession for SocketEngineSession<'_, E> {
 
     fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
         match &mut self.plain {
-            Some(plain) => plain.read(&mut self.core, plaintext),
+            Some(plain) => {
+                let progress = plain.read(&mut self.core, plaintext)?;
+                if self.core.pending() > 0 && self.send_pending(Operation::Read)? {
+                    // The alert has left: the error is next.
+                    return self.read(plaintext);
+                }
+                Ok(progress)
+            }
             None => self.read_gathered(plaintext),
         }
     }
