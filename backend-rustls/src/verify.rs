@@ -61,7 +61,7 @@ fn root_store(roots: &Roots) -> Result<RootCertStore> {
     for (index, root) in roots.given.iter().enumerate() {
         store.add(root.clone()).map_err(|error| {
             Error::config(
-                ConfigProblem::Certificate,
+                ConfigProblem::TrustRoots,
                 format!("trust root {} of those given cannot be used", index + 1),
             )
             .with_source(Arc::new(error))
