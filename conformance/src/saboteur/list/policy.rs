@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tls_core::config::{ClientAuthentication, ServerResumption};
 use tls_core::iana::{CipherSuite, ProtocolVersion};
-use tls_core::{Error, ErrorKind, Facts, Role, Status, Support};
+use tls_core::{Error, ErrorKind, Facts, Role, ServerConfig, Status, Support};
 
 use super::super::Sabotage;
 use super::super::context::DescriptorHook;
@@ -88,6 +88,13 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
             backend.server(config)
         },
         ..Sabotage::new("K11", "what is configured is ignored")
+    },
+    Sabotage {
+        server: |backend, config| {
+            let usable = ServerConfig::new(Pki::shared().server.clone());
+            backend.server(config).or_else(|_| backend.server(usable))
+        },
+        ..Sabotage::new("K11", "an identity that cannot be used is replaced")
     },
     Sabotage {
         one_server_context: true,
