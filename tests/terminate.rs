@@ -6,6 +6,7 @@ mod terminate_common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -158,34 +159,38 @@ fn an_upstream_reset_is_no_clean_end_for_the_client() {
     });
 }
 
-/// The upstream closes with bytes unread, which is a reset. A send may meet it first, and the end that
-/// a receive then reports must not be taken for a clean one.
+/// Longer than all the buffers on its way.
+fn long_answer() -> &'static [u8] {
+    static ANSWER: OnceLock<Vec<u8>> = OnceLock::new();
+    ANSWER.get_or_init(|| pattern(32 * MIB, 3))
+}
+
+/// The upstream closes with bytes unread, which is a reset, while the client is not reading: so a send
+/// meets the reset first, and the end that a receive then reports must not be taken for a clean one.
 #[test]
 fn an_upstream_that_closes_unread_is_no_clean_end_either() {
     on_every_variant(|pki, variant| {
-        for _ in 0..8 {
-            let (address, server) = serve_once(|mut stream| {
-                stream.read_exact(&mut [0; 1]).unwrap();
-                stream.write_all(b"half an ans").unwrap();
-                let mut unread = [0; 2];
-                while stream.peek(&mut unread).unwrap() < unread.len() {
-                    thread::yield_now();
-                }
-            });
-            let program = Program::terminate(pki, variant, address, &[]);
-            let mut client = Client::connect(&*pki.client(variant.0), program.address);
-            while !server.is_finished() {
-                if client.write_all(b"more and more").is_err() {
-                    break;
-                }
+        let (address, server) = serve_once(|mut stream| {
+            let timeout = Some(Duration::from_millis(300));
+            stream.set_write_timeout(timeout).unwrap();
+            let more_than_fits = stream.write_all(long_answer());
+            let mut unread = [0; 2];
+            while stream.peek(&mut unread).unwrap() < unread.len() {
+                thread::yield_now();
             }
-            let _ = client.write_all(b"and more");
-            let (_, end) = client.read_to_end();
-            let error = end.expect_err("the answer was not complete");
-            assert!(is_broken_off(&error), "{error}");
-            server.join().unwrap();
-            program.wait_for_line(&["upstream_reset"]);
-        }
+            more_than_fits.is_err()
+        });
+        let program = Program::terminate(pki, variant, address, &[]);
+        let mut client = Client::connect(&*pki.client(variant.0), program.address);
+        client.write_all(b"never read").unwrap();
+        assert!(server.join().unwrap(), "the answer was to be cut");
+        client.write_all(b"nor this").unwrap();
+        thread::sleep(Duration::from_millis(100));
+        let (received, end) = client.read_to_end();
+        let error = end.expect_err("the answer was not complete");
+        assert!(is_broken_off(&error), "{error}");
+        assert!(long_answer().starts_with(&received));
+        program.wait_for_line(&["upstream_reset"]);
     });
 }
 

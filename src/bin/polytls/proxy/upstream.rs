@@ -113,3 +113,58 @@ impl AsFd for Upstream {
         self.fd.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    fn settle(upstream: &mut Upstream) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !upstream.is_connected()? {
+            assert!(Instant::now() < deadline, "neither connected nor refused");
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn addresses_are_tried_in_order() {
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = vec![closed.local_addr().unwrap(), open.local_addr().unwrap()];
+        drop(closed);
+        let connector = TcpUpstream { addresses };
+        let refused = connector
+            .connect(0)
+            .and_then(|upstream| settle(&mut upstream.unwrap()));
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        settle(&mut connector.connect(1).unwrap().unwrap()).unwrap();
+        assert!(connector.connect(2).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_aborted_connection_is_a_reset_and_an_ended_one_is_not() {
+        use std::io::Read;
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = vec![listener.local_addr().unwrap()];
+        let connector = TcpUpstream { addresses };
+        for aborts in [true, false] {
+            let mut upstream = connector.connect(0).unwrap().unwrap();
+            settle(&mut upstream).unwrap();
+            let (mut accepted, _) = listener.accept().unwrap();
+            if aborts {
+                upstream.abort();
+            } else {
+                upstream.end().unwrap();
+            }
+            let end = accepted.read(&mut [0; 1]);
+            assert_eq!(end.is_err(), aborts, "{end:?}");
+        }
+    }
+}
