@@ -41,6 +41,7 @@
 
 mod alerts;
 mod alpn;
+mod buffering;
 mod client_certificates;
 mod close;
 mod config;
@@ -61,6 +62,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         handshake::CASES,
         facts::CASES,
         data::CASES,
+        buffering::CASES,
         close::CASES,
         alerts::CASES,
         names::CASES,
