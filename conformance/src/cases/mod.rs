@@ -51,7 +51,10 @@ mod facts;
 mod handshake;
 mod limits;
 mod names;
+mod plain;
 mod resumption;
+mod roots;
+mod shutdown;
 mod steady;
 
 use crate::case::Case;
@@ -64,12 +67,15 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         data::CASES,
         buffering::CASES,
         close::CASES,
+        shutdown::CASES,
         alerts::CASES,
         names::CASES,
         client_certificates::CASES,
         alpn::CASES,
         limits::CASES,
         resumption::CASES,
+        roots::CASES,
+        plain::CASES,
         config::CASES,
         descriptor::CASES,
         steady::CASES,
