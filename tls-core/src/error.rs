@@ -137,7 +137,11 @@ impl fmt::Display for Error {
             detail,
             source,
         } = &*self.0;
-        write!(f, "{operation}: {kind}")?;
+        // A problem of the configuration says itself where it was met.
+        if !matches!(kind, ErrorKind::Config(_)) {
+            write!(f, "{operation}: ")?;
+        }
+        write!(f, "{kind}")?;
         if !detail.is_empty() {
             write!(f, ": {detail}")?;
         }
