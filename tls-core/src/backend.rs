@@ -121,7 +121,19 @@ pub trait Context: Clone + Send + Sync + 'static {
     fn socket_session(&self, fd: OwnedFd, options: SessionOptions)
     -> Result<Self::Socket<'static>>;
 
-    /// Makes a session that borrows a connected stream socket in non-blocking mode.
+    /// Makes a session that borrows a connected stream socket in non-blocking mode. The socket
+    /// cannot be closed while the session lives:
+    ///
+    /// ```compile_fail,E0505
+    /// # use std::{net::TcpStream, os::fd::AsFd};
+    /// # use tls_core::{Context, SessionOptions, SocketSession};
+    /// fn too_long(context: &impl Context, socket: TcpStream) -> tls_core::Result<()> {
+    ///     let mut session = context.socket_session_borrowed(socket.as_fd(), SessionOptions::new())?;
+    ///     drop(socket);
+    ///     session.handshake()?;
+    ///     Ok(())
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

@@ -56,7 +56,13 @@ macro_rules! features {
             }
         }
 
-        /// What a backend can do. Nothing, unless it says so.
+        /// What a backend can do. Nothing, unless it says so: a backend starts from the default, so
+        /// that a feature it has never heard of is one it lacks.
+        ///
+        /// ```compile_fail,E0639
+        /// # use tls_core::{Capabilities, Support};
+        /// let capabilities = Capabilities { alpn: Support::Native, ..Capabilities::default() };
+        /// ```
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Capabilities {

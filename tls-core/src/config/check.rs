@@ -19,7 +19,12 @@ const MAX_SESSION_TIMEOUT: u64 = 7 * 24 * 60 * 60;
 
 /// A configuration that was checked against the capabilities of the backend it is given to.
 ///
-/// Only the check makes one, so a backend cannot be given anything it has not claimed to support.
+/// Only the check makes one, so a backend cannot be given anything it has not claimed to support:
+///
+/// ```compile_fail,E0423
+/// # use tls_core::{ClientConfig, config::{Checked, Roots}};
+/// let unchecked = Checked(ClientConfig::new(Roots::system()));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Checked<C>(C);
 
