@@ -1,9 +1,9 @@
 //! What is held on the way, how much of it, and what waits for whom.
 
-use tls_core::config::DEFAULT_PENDING_OUTPUT_BOUND;
+use tls_core::config::{DEFAULT_PENDING_OUTPUT_BOUND, SocketTransport};
 use tls_core::{Feature, Status};
 
-use crate::case::{Case, CaseResult, Failure};
+use crate::case::{Case, CaseResult, Failure, Modes};
 use crate::check;
 use crate::ensure;
 use crate::pair::{Pair, Side};
@@ -30,6 +30,14 @@ pub(super) const CASES: &[Case] = &[
         clauses: &["K3"],
         items: &["seed-api 66", "behaviours 30"],
         ..Case::new("buffering.writes_need_not_be_repeated", not_repeated)
+    },
+    Case {
+        rfc: "contract K3",
+        clauses: &["K3", "K1", "K4"],
+        items: &["seed-api 14", "seed-api 66", "behaviours 30"],
+        requires: &[Feature::PlainSocketTransport],
+        modes: Modes::SocketOnly,
+        ..Case::new("buffering.plain_transport_keeps_the_rules", plain_transport)
     },
     Case {
         rfc: "contract K4",
@@ -149,35 +157,76 @@ fn large_write(scene: &Scene<'_>) -> CaseResult {
     Ok(())
 }
 
-/// The bytes of a write that was not taken are forgotten: the next may be shorter, elsewhere, and
-/// others.
 fn not_repeated(scene: &Scene<'_>) -> CaseResult {
     let mut pair = scene.build().window(SMALL).connected()?;
     pair.ping_pong()?;
     for side in Side::BOTH {
-        let mut expected = Vec::new();
-        let mut seed = 0;
-        let mut refused = 0;
-        let mut received = Vec::new();
-        let mut buffer = vec![0; RECORD];
-        while refused < 6 {
-            for length in [50_000, 1, 20_000, 300] {
-                seed += 1;
-                // Gone after the call, and its successor is another.
-                let data = super::pattern(length, seed);
-                let step = pair.side(side).write(&data)?;
-                expected.extend_from_slice(&data[..step.bytes]);
-                refused += u32::from(step.status == Status::WantWrite);
-            }
-            // Room for a little, so that the next write is taken in part.
-            pair.relay()?;
-            let step = pair.side(side.other()).read(&mut buffer)?;
-            received.extend_from_slice(&buffer[..step.bytes]);
+        writes_others(&mut pair, side)?;
+    }
+    Ok(())
+}
+
+/// The bytes of a write that was not taken are forgotten: the next may be shorter, elsewhere, and
+/// others.
+fn writes_others(pair: &mut Pair, side: Side) -> CaseResult {
+    let mut expected = Vec::new();
+    let mut received = Vec::new();
+    let mut buffer = vec![0; RECORD];
+    let (mut seed, mut refused) = (0_u8, 0);
+    while refused < 6 {
+        for length in [50_000, 1, 20_000, 300] {
+            seed = seed.wrapping_add(1);
+            // Gone after the call, and its successor is another.
+            let data = super::pattern(length, seed);
+            let step = pair.side(side).write(&data)?;
+            expected.extend_from_slice(&data[..step.bytes]);
+            refused += u32::from(step.status == Status::WantWrite);
         }
-        let rest = pair.read_exact(side.other(), expected.len() - received.len())?;
-        received.extend_from_slice(&rest);
-        check::same_bytes("what was taken", &received, &expected)?;
-        pair.transfer(side, b"and then")?;
+        // Room for a little, so that the next write is taken in part.
+        pair.relay()?;
+        let step = pair.side(side.other()).read(&mut buffer)?;
+        received.extend_from_slice(&buffer[..step.bytes]);
+    }
+    let rest = pair.read_exact(side.other(), expected.len() - received.len())?;
+    received.extend_from_slice(&rest);
+    check::same_bytes("what was taken", &received, &expected)?;
+    pair.transfer(side, b"and then")
+}
+
+/// The engine itself reads and writes the descriptor.
+fn plain_transport(scene: &Scene<'_>) -> CaseResult {
+    let (mut client, mut server) = (scene.client_config(), scene.server_config());
+    for parameters in [&mut client.parameters, &mut server.parameters] {
+        parameters.socket_transport = SocketTransport::Plain;
+    }
+    let builder = scene.build().client(client).server(server);
+    let mut pair = builder.window(SMALL).connected()?;
+    pair.ping_pong()?;
+    for side in Side::BOTH {
+        writes_others(&mut pair, side)?;
+    }
+    let (there, back) = (super::pattern(300_000, 1), super::pattern(200_000, 2));
+    pair.transfer_both(&there, &back)?;
+    for side in Side::BOTH {
+        let data = super::pattern(1 << 20, 3);
+        let taken = fill(&mut pair, side, &data)?;
+        let held = pair.side(side).session().pending_output();
+        ensure!(
+            held <= DEFAULT_PENDING_OUTPUT_BOUND + SEALED,
+            "what is held is bounded, met {held} bytes"
+        );
+        let status = pair.side(side).shutdown()?;
+        check::status("shutdown without room", status, Status::WantWrite)?;
+        let (received, end) = pair.read_to_end(side.other())?;
+        check::same_bytes("what was taken", &received, &data[..taken])?;
+        end?;
+    }
+    for side in Side::BOTH {
+        let status = pair.shutdown(side)?;
+        ensure!(
+            matches!(status, Status::Complete | Status::Closed),
+            "nothing is left to send, met {status:?}"
+        );
     }
     Ok(())
 }

@@ -217,6 +217,8 @@ fn no_signal(scene: &Scene<'_>) -> CaseResult {
     Ok(())
 }
 
+type Call = fn(&mut Endpoint) -> tls_core::Result<()>;
+
 fn writes_to_nobody(scene: &Scene<'_>) -> CaseResult {
     // In the handshake, and by every call that sends after it.
     let (near, far) = scene.sockets()?;
@@ -224,7 +226,7 @@ fn writes_to_nobody(scene: &Scene<'_>) -> CaseResult {
     drop(far);
     transport_error("a handshake with nobody", session.handshake())?;
 
-    let calls: [(&str, fn(&mut Endpoint) -> tls_core::Result<()>); 3] = [
+    let calls: [(&str, Call); 3] = [
         ("a write", |endpoint| {
             endpoint.write(b"is anybody there")?;
             endpoint.flush()?;
