@@ -29,6 +29,8 @@ pub(super) enum Fault {
     WantsRoom,
     /// Gives `WantRead` even after the end of input.
     IgnoresEof,
+    /// Gives `Complete` after a record without application data.
+    GivesNothing,
 }
 
 /// Client: hello, then a finish for the server's hello. Server: a hello for a hello, done with the
@@ -218,7 +220,7 @@ impl BufferSession for Mock {
         match self.fault {
             Fault::IgnoresInput => return Ok(Progress::idle(Status::WantRead)),
             Fault::WantsRoom => return Ok(Progress::idle(Status::WantWrite)),
-            Fault::None | Fault::IgnoresEof => {}
+            Fault::None | Fault::IgnoresEof | Fault::GivesNothing => {}
         }
         if let Some(verdict) = self.lifecycle.gate_handshake(self.output.len()) {
             return verdict.map(Progress::idle);
@@ -269,6 +271,9 @@ impl BufferSession for Mock {
             if taken == 0 {
                 let status = self.want_read(Operation::Read)?;
                 return Ok(Progress::new(status, consumed, 0));
+            }
+            if self.fault == Fault::GivesNothing && self.plaintext.is_empty() {
+                return Ok(Progress::new(Status::Complete, consumed, 0));
             }
         }
     }

@@ -64,6 +64,19 @@ pub(super) fn take(socket: &mut UnixStream) -> Vec<u8> {
     }
 }
 
+/// Fills a socket behind the back of the pump that owns it, so that nothing can leave.
+pub(super) fn jam(mut socket: UnixStream) {
+    let full = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+    for size in [4096, 1] {
+        loop {
+            if let Err(error) = socket.write(&[0; 4096][..size]) {
+                assert!(full(error));
+                break;
+            }
+        }
+    }
+}
+
 /// Writes until neither the socket nor the session takes more: what was taken.
 pub(super) fn fill(pump: &mut Pump) -> Vec<u8> {
     let piece = pattern(100_000);
@@ -114,7 +127,7 @@ fn two_pumps_write_before_they_read_and_finish() {
 #[test]
 fn handshake_output_that_cannot_leave_is_wanted_out() {
     let (near, mut far) = sockets();
-    while (&near).write(&[0; 4096]).is_ok() {}
+    jam(near.try_clone().unwrap());
     let mut near = owned(client(), near);
     far.write_all(&record(HANDSHAKE, b"hello")).unwrap();
     for _ in 0..2 {
@@ -124,6 +137,29 @@ fn handshake_output_that_cannot_leave_is_wanted_out() {
     }
     take(&mut far);
     assert_eq!(near.handshake().unwrap(), Status::Complete);
+}
+
+#[test]
+fn the_handshake_is_complete_when_the_socket_has_its_last_flight() {
+    let (near, mut far) = sockets();
+    let behind = near.try_clone().unwrap();
+    let mut near = owned(client(), near);
+    assert_eq!(near.handshake().unwrap(), Status::WantRead);
+    far.write_all(&record(HANDSHAKE, b"hello")).unwrap();
+    jam(behind);
+    for _ in 0..2 {
+        assert_eq!(near.handshake().unwrap(), Status::WantWrite);
+        assert!(near.session().facts().is_some(), "the session is done");
+        assert!(near.facts().is_none());
+        let misuse = ErrorKind::Misuse(Misuse::HandshakeIncomplete);
+        assert_eq!(near.read(&mut [0]).unwrap_err().kind(), misuse);
+        assert_eq!(near.write(b"x").unwrap_err().kind(), misuse);
+        assert_eq!(near.shutdown().unwrap_err().kind(), misuse);
+    }
+    take(&mut far);
+    assert_eq!(near.handshake().unwrap(), Status::Complete);
+    assert!(near.facts().is_some());
+    assert_eq!(take(&mut far), record(HANDSHAKE, b"finish"));
 }
 
 #[test]
@@ -315,7 +351,14 @@ fn sessions_that_break_the_contract_do_not_hang() {
 
 #[test]
 fn records_without_data_are_passed_over() {
+    for fault in [Fault::None, Fault::GivesNothing] {
+        pass_over(fault);
+    }
+}
+
+fn pass_over(fault: Fault) {
     let (mut near, mut far) = connect_bare();
+    near.session_mut().fault = fault;
     let records = [
         record(HANDSHAKE, b"a ticket"),
         record(DATA, b""),

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use super::mock::{ALERT, DATA, GARBAGE, HANDSHAKE, client, open, record};
-use super::pump::{BOUND, connect, connect_bare, fill, owned, sockets, take};
+use super::pump::{BOUND, connect, connect_bare, fill, jam, owned, sockets, take};
 use crate::error::{Error, ErrorKind, Misuse};
 use crate::iana::AlertDescription;
 use crate::session::{Session, SocketSession};
@@ -29,6 +29,7 @@ fn data_and_then_truncation() {
         assert_eq!(near.handshake().unwrap_err().kind(), ErrorKind::Truncated);
         assert_eq!(near.failure().unwrap().kind(), ErrorKind::Truncated);
         assert!(!near.close_notify_received());
+        assert!(near.session().failure().is_some(), "the session was told");
     }
 }
 
@@ -122,6 +123,18 @@ fn a_closed_pipe_raises_no_signal_and_delivers_what_was_decrypted() {
 }
 
 #[test]
+fn a_dead_transport_holds_nothing() {
+    let (mut near, far) = connect_bare();
+    fill(&mut near);
+    assert!(near.pending_output() >= BOUND);
+    drop(far);
+    assert_eq!(near.flush().unwrap_err().kind(), ErrorKind::Reset);
+    assert_eq!(near.pending_output(), 0);
+    assert_eq!(near.handshake().unwrap_err().kind(), ErrorKind::Reset);
+    assert_eq!(near.shutdown().unwrap_err().kind(), ErrorKind::Reset);
+}
+
+#[test]
 fn an_alert_waits_for_the_socket_and_the_error_for_the_alert() {
     let (mut near, mut far) = connect_bare();
     let sent = fill(&mut near);
@@ -186,6 +199,27 @@ fn shutdown_is_sent_once_and_reading_goes_on() {
     assert_eq!(near.shutdown().unwrap(), Status::Closed);
     drop(near);
     assert_eq!(far.read(&mut buffer).unwrap().status, Status::Closed);
+}
+
+#[test]
+fn a_close_notify_that_the_pump_holds_is_not_sent() {
+    let (near, mut far) = sockets();
+    let behind = near.try_clone().unwrap();
+    let mut near = owned(client(), near);
+    near.handshake().unwrap();
+    far.write_all(&record(HANDSHAKE, b"hello")).unwrap();
+    assert_eq!(near.handshake().unwrap(), Status::Complete);
+    jam(behind);
+    assert_eq!(near.shutdown().unwrap(), Status::WantWrite);
+    assert!(
+        near.session().close_notify_sent(),
+        "the session let go of it"
+    );
+    assert!(!near.close_notify_sent());
+    take(&mut far);
+    assert_eq!(near.shutdown().unwrap(), Status::Complete);
+    assert!(near.close_notify_sent());
+    assert_eq!(take(&mut far), record(ALERT, &[1, 0]));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 
-use super::mock::{ALERT, GARBAGE, HANDSHAKE, Mock, client, open, record, server};
+use super::mock::{ALERT, DATA, GARBAGE, HANDSHAKE, Mock, client, open, record, server};
 use super::transport::{End, Limits, pair};
 use crate::error::{Error, ErrorKind};
 use crate::session::{BufferSession, Session};
@@ -224,6 +224,17 @@ fn what_was_taken_is_counted_and_the_error_comes_next() {
 }
 
 #[test]
+fn a_failure_in_the_middle_of_a_write_comes_next_too() {
+    let (mut near, _far) = connected();
+    let (_, written) = near.transport().moved();
+    near.transport_mut().limits.write_failure = Some((written + 100, io::ErrorKind::BrokenPipe));
+    let taken = near.write(&[1; 200_000]).unwrap();
+    assert!((1..200_000).contains(&taken), "{taken}");
+    let error = near.write(&[1; 1_000]).unwrap_err();
+    assert_eq!(kind(&error), ErrorKind::Reset);
+}
+
+#[test]
 fn a_blocked_write_takes_up_to_the_bound_and_flush_goes_on() {
     let (mut near, mut far) = connected();
     near.transport_mut().limits.capacity = 100;
@@ -264,6 +275,19 @@ fn slices_travel_as_one_message() {
     assert!(received[..count] == message[..count], "without gaps");
     assert_eq!(near.write_vectored(&[]).unwrap(), 0);
     assert_eq!(far.read_vectored(&mut []).unwrap(), 0);
+}
+
+#[test]
+fn a_vectored_read_that_has_bytes_does_not_wait_for_more() {
+    let (mut near, far) = connected();
+    let records = [record(DATA, b"data"), record(HANDSHAKE, b"a ticket")].concat();
+    far.transport().put(&records);
+    let before = near.transport().reads;
+    let (mut first, mut second) = ([0; 4], [0; 4]);
+    let mut buffers = [IoSliceMut::new(&mut first), IoSliceMut::new(&mut second)];
+    assert_eq!(near.read_vectored(&mut buffers).unwrap(), 4);
+    assert_eq!(&first, b"data");
+    assert_eq!(near.transport().reads, before + 1);
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) struct End {
     incoming: Rc<RefCell<Pipe>>,
     outgoing: Rc<RefCell<Pipe>>,
     pub(super) limits: Limits,
+    /// How many times this end was read from.
+    pub(super) reads: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,7 @@ pub(super) fn pair() -> (End, End) {
         incoming: Rc::clone(incoming),
         outgoing: Rc::clone(outgoing),
         limits: Limits::default(),
+        reads: 0,
     };
     (end(&back, &there), end(&there, &back))
 }
@@ -99,6 +102,7 @@ impl End {
 
 impl Read for End {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
         self.interrupt()?;
         let mut pipe = self.incoming.borrow_mut();
         let mut count = buffer.len().min(self.limits.piece).min(pipe.bytes.len());
