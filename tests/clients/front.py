@@ -16,12 +16,11 @@ PYTHON_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 class Setup:
     """One backend in one mode: where the program is, and how it is started."""
 
-    def __init__(self, binary, backend, mode, pki, full):
+    def __init__(self, binary, backend, mode, pki):
         self.binary = binary
         self.backend = backend
         self.mode = mode
         self.pki = pki
-        self.full = full
 
     def __str__(self):
         return f"{self.backend}/{self.mode}"

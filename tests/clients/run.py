@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Real clients and servers against the `polytls` program.
 
-    run.py --bin PATH --backends rustls,openssl [--modes socket,buffer] [--full] [--only PATTERN]
+    run.py --bin PATH --backends rustls,openssl [--modes socket,buffer] [--only PATTERN]
 
 Everything runs on loopback; certificates are made at run time. Needs curl and openssl, and nothing
 but the standard library of Python.
@@ -33,7 +33,6 @@ def options():
     parser.add_argument("--bin", required=True, help="the program")
     parser.add_argument("--backends", required=True, help="names, separated by commas")
     parser.add_argument("--modes", default="socket,buffer")
-    parser.add_argument("--full", action="store_true", help="cut connections after every byte")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="checks whose name matches")
     return parser.parse_args()
 
@@ -73,12 +72,10 @@ def main():
     backends = asked.backends.split(",")
     with tempfile.TemporaryDirectory(prefix="clients-") as directory, Origin.http() as origin:
         pki = Pki(directory)
-        bad_input.unknown_backend_check(suite, Setup(binary, backends[0], "socket", pki, asked.full), backends)
+        bad_input.unknown_backend_check(suite, Setup(binary, backends[0], "socket", pki), backends)
         for backend in backends:
             for mode in asked.modes.split(","):
-                check_setup(suite, Setup(binary, backend, mode, pki, asked.full), origin.port)
-    if not asked.full:
-        print(f"reduced: connections are cut after every {bad_peers.STEP} bytes; with --full after each")
+                check_setup(suite, Setup(binary, backend, mode, pki), origin.port)
     return suite.totals()
 
 
