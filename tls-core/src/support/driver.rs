@@ -6,6 +6,7 @@ use std::io::{self, IoSliceMut};
 use super::buffer::Buffer;
 use super::plaintext::Plaintext;
 use super::record::RecordTracker;
+use super::transport::{Transport, would_block};
 use crate::error::{AlertDirection, Error, ErrorKind, Misuse, Operation, Result};
 use crate::session::BufferSession;
 use crate::status::{Progress, Status};
@@ -18,20 +19,6 @@ const GATHER: usize = 64 * 1024;
 enum Wait {
     Allowed,
     Forbidden,
-}
-
-/// A byte stream, blocking or not.
-pub(crate) trait Transport {
-    /// Receives some bytes; 0 mean the end.
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-
-    /// Sends some bytes.
-    fn send(&mut self, buffer: &[u8]) -> io::Result<usize>;
-
-    /// Passes on what the transport itself holds back.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A buffer session with the ciphertext that waits on either side of it.
@@ -594,13 +581,4 @@ impl<B: BufferSession> Driver<B> {
         unsent.truncate(taken + drained);
         (self.session, self.received.bytes().to_vec(), unsent)
     }
-}
-
-/// A blocking transport with a time-out says that it would block, or, on some systems, that the
-/// time is over: the call can be repeated either way.
-fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
 }

@@ -10,6 +10,7 @@ mod plaintext;
 mod pump;
 mod record;
 mod store;
+mod transport;
 
 #[cfg(unix)]
 pub use descriptor::{Descriptor, check_nonblocking, receive, send, send_vectored};
@@ -19,5 +20,6 @@ pub use pump::SocketPump;
 pub use record::{MAX_RECORD, RECORD_HEADER, RecordHeader};
 pub use store::BoundedStore;
 
-pub(crate) use driver::{Driver, Transport};
+pub(crate) use driver::Driver;
 pub(crate) use plaintext::Joined;
+pub(crate) use transport::Transport;

@@ -4,8 +4,9 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::descriptor::{Descriptor, check_nonblocking, receive, send};
-use super::driver::{Driver, Transport};
+use super::driver::Driver;
 use super::plaintext::Joined;
+use super::transport::Transport;
 use crate::error::{Error, Misuse, Operation, Result};
 use crate::facts::Facts;
 use crate::session::{BufferSession, DetachError, Detached, Role, Session, SocketSession};
