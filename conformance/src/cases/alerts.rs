@@ -7,6 +7,7 @@ use tls_core::{
 
 use crate::case::{Case, CaseResult, Failure, Modes, Versions};
 use crate::check;
+use crate::endpoint::Endpoint;
 use crate::ensure;
 use crate::forge::{FATAL, Forge, WARNING, content_type};
 use crate::pair::{End, Outcome, Pair, Side};
@@ -60,11 +61,13 @@ pub(super) const CASES: &[Case] = &[
         ..Case::new("alerts.changed_record", changed_record)
     },
     Case {
+        rfc: "contract K5",
         clauses: &["K5"],
         items: &["seed-api 59", "behaviours 17"],
         ..Case::new("alerts.failure_stays", failure_stays)
     },
     Case {
+        rfc: "contract K5",
         clauses: &["K5"],
         items: &["behaviours 45"],
         ..Case::new("alerts.data_before_the_failure_is_delivered", data_first)
@@ -110,6 +113,7 @@ pub(super) const CASES: &[Case] = &[
         ..Case::new("alerts.data_before_the_handshake", early_data)
     },
     Case {
+        rfc: "contract K8",
         clauses: &["K8"],
         items: &["seed-api 58"],
         ..Case::new("alerts.failures_stay_in_their_session", isolation)
@@ -218,7 +222,7 @@ fn leave_first(scene: &Scene<'_>) -> CaseResult {
         pair.client.session().pending_output(),
         0,
     )?;
-    let error = pair.until_error(Side::Server, "handshake", |server| server.handshake())?;
+    let error = pair.until_error(Side::Server, "handshake", Endpoint::handshake)?;
     check::kind("the server", &error, ErrorKind::PeerAlert)?;
     check::alert(
         "the server",
@@ -269,7 +273,7 @@ fn one_byte_of_room(scene: &Scene<'_>) -> CaseResult {
     check::kind("after the last byte of the alert", &error, REFUSED)?;
     ensure!(!alert.is_empty(), "no alert has left");
     pair.client.send_ciphertext(&alert)?;
-    let error = pair.until_error(Side::Server, "handshake", |server| server.handshake())?;
+    let error = pair.until_error(Side::Server, "handshake", Endpoint::handshake)?;
     check::alert(
         "the server",
         &error,

@@ -52,16 +52,19 @@ pub(super) const CASES: &[Case] = &[
         )
     },
     Case {
+        rfc: "contract K14",
         clauses: &["K14"],
         requires: REQUIRES,
         ..Case::new("client_certificates.need_roots_of_their_own", need_roots)
     },
     Case {
+        rfc: "contract K10",
         clauses: &["K10"],
         requires: REQUIRES,
         ..Case::new("client_certificates.not_sent_unless_asked", not_asked)
     },
     Case {
+        rfc: "contract K15",
         clauses: &["K15"],
         items: &["behaviours 120"],
         requires: REQUIRES,

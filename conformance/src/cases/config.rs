@@ -16,31 +16,37 @@ use crate::scene::Scene;
 
 pub(super) const CASES: &[Case] = &[
     Case {
+        rfc: "contract K11",
         clauses: &["K11"],
         items: &["seed-api 84", "behaviours 160"],
         ..Case::new("config.parameters_out_of_range", parameters)
     },
     Case {
+        rfc: "contract K11",
         clauses: &["K11"],
         items: &["seed-api 84"],
         ..Case::new("config.what_the_engine_lacks", lacking)
     },
     Case {
+        rfc: "contract K11",
         clauses: &["K11"],
         items: &["seed-api 84", "behaviours 118"],
         ..Case::new("config.key_of_another_certificate", mismatch)
     },
     Case {
+        rfc: "contract K11",
         clauses: &["K11"],
         items: &["seed-api 84", "behaviours 94"],
         ..Case::new("config.garbage_certificates_and_keys", garbage)
     },
     Case {
+        rfc: "contract K11",
         clauses: &["K11"],
         items: &["seed-api 84"],
         ..Case::new("config.resumption_out_of_range", resumption)
     },
     Case {
+        rfc: "contract K11",
         clauses: &["K11"],
         ..Case::new("config.unsupported_is_refused_and_the_rest_works", inverse)
     },

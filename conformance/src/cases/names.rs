@@ -64,21 +64,25 @@ pub(super) const CASES: &[Case] = &[
         ..Case::new("names.wrong_extended_key_usage_is_refused", wrong_usage)
     },
     Case {
+        rfc: "contract K14",
         clauses: &["K14"],
         items: &["behaviours 91"],
         ..Case::new("names.any_name_still_needs_a_trusted_chain", any_name)
     },
     Case {
+        rfc: "contract K14",
         clauses: &["K14", "K10"],
         items: &["behaviours 92"],
         ..Case::new("names.any_certificate_is_a_choice", any_certificate)
     },
     Case {
+        rfc: "contract K14",
         clauses: &["K14"],
         items: &["behaviours 93"],
         ..Case::new("names.clients_need_a_name_and_roots", needs_name_and_roots)
     },
     Case {
+        rfc: "contract K15",
         clauses: &["K15", "K14"],
         items: &["seed-api 64"],
         ..Case::new("names.sessions_of_a_context_keep_apart", keep_apart)

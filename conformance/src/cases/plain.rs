@@ -59,6 +59,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "plain.failures_stay_in_their_session",
+        rfc: "contract K8",
         clauses: &["K8", "K5"],
         items: &["seed-api 58"],
         run: isolation,

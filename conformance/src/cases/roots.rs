@@ -9,12 +9,14 @@ use crate::scene::Scene;
 
 pub(super) const CASES: &[Case] = &[
     Case {
+        rfc: "contract K14",
         clauses: &["K14"],
         items: &["behaviours 110"],
         requires: &[Feature::SystemRoots],
         ..Case::new("roots.the_systems_are_not_the_suites", system_alone)
     },
     Case {
+        rfc: "contract K14",
         clauses: &["K14"],
         items: &["behaviours 110"],
         requires: &[Feature::SystemRoots],
