@@ -37,7 +37,7 @@ fn identities_are_checked_when_the_context_is_built() {
     let no_certificate = Identity::from_der(vec![vec![1, 2, 3].into()], one.key().clone_key());
     assert_eq!(
         refused(ServerConfig::new(no_certificate.unwrap())),
-        ErrorKind::Config(ConfigProblem::Certificate)
+        ErrorKind::Config(ConfigProblem::TrustRoots)
     );
 }
 
@@ -45,7 +45,7 @@ fn identities_are_checked_when_the_context_is_built() {
 fn a_root_that_cannot_be_used_is_refused() {
     let client = ClientConfig::new(Roots::given([vec![1, 2, 3].into()]));
     let error = Backend::client(&Rustls::new(), client).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Config(ConfigProblem::Certificate));
+    assert_eq!(error.kind(), ErrorKind::Config(ConfigProblem::TrustRoots));
 }
 
 #[test]
