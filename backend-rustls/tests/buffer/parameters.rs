@@ -37,7 +37,7 @@ fn identities_are_checked_when_the_context_is_built() {
     let no_certificate = Identity::from_der(vec![vec![1, 2, 3].into()], one.key().clone_key());
     assert_eq!(
         refused(ServerConfig::new(no_certificate.unwrap())),
-        ErrorKind::Config(ConfigProblem::TrustRoots)
+        ErrorKind::Config(ConfigProblem::Certificate)
     );
 }
 
