@@ -1,9 +1,9 @@
 //! Bounds on memory and work under what a hostile peer sends.
 
-use tls_core::ErrorKind;
 use tls_core::iana::AlertDescription;
+use tls_core::{AlertDirection, ErrorKind};
 
-use crate::case::{Case, CaseResult, Versions};
+use crate::case::{Case, CaseResult, Failure, Versions};
 use crate::check;
 use crate::ensure;
 use crate::forge::{Forge, WARNING, content_type};
@@ -34,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 5246 7.2",
         clauses: &["K4"],
+        items: &["behaviours 80"],
         versions: Versions::TLS12,
         ..Case::new("limits.warning_alerts", warning_alerts)
     },
@@ -41,6 +42,24 @@ pub(super) const CASES: &[Case] = &[
         rfc: "RFC 8446 5, RFC 5246 6.2.1",
         clauses: &["K4", "K9"],
         ..Case::new("limits.unknown_content_type", unknown_content_type)
+    },
+    Case {
+        rfc: "RFC 8446 4.1.2",
+        clauses: &["K4", "K9"],
+        items: &["seed-api 88", "behaviours 7"],
+        ..Case::new("limits.client_hello", client_hello)
+    },
+    Case {
+        rfc: "RFC 8446 4",
+        clauses: &["K4", "K9"],
+        items: &["seed-api 88"],
+        ..Case::new("limits.handshake_message", handshake_message)
+    },
+    Case {
+        rfc: "RFC 8446 4, RFC 5246 7.4",
+        clauses: &["K5", "K9"],
+        items: &["behaviours 84"],
+        ..Case::new("limits.handshake_messages_out_of_place", out_of_place)
     },
 ];
 
@@ -111,6 +130,79 @@ fn unknown_content_type(scene: &Scene<'_>) -> CaseResult {
             last.is_some_and(|record| record.content_type == content_type::ALERT),
             "an alert must be sent"
         );
+    }
+    Ok(())
+}
+
+/// Sends a handshake message of this type and of more bytes than are allowed, never its end, and
+/// expects the victim to give up before it has taken `most` of them.
+fn endless_message(
+    forge: &mut Forge,
+    message: u8,
+    most: usize,
+    send: impl Fn(&mut Forge, &[u8]) -> CaseResult,
+    take: impl Fn(&mut Forge) -> CaseResult<End>,
+) -> CaseResult {
+    // Three bytes of length: almost 16 MiB are announced.
+    send(forge, &[message, 0xff, 0xff, 0xff])?;
+    let piece = [0; 8 * 1024];
+    for _ in 0..=most / piece.len() {
+        send(forge, &piece)?;
+        if let End::Failed(error) = take(forge)? {
+            return check::kind("a message without end", &error, ErrorKind::Protocol);
+        }
+    }
+    Err(Failure::assertion(format!(
+        "{most} bytes of one message were taken"
+    )))
+}
+
+fn client_hello(scene: &Scene<'_>) -> CaseResult {
+    let mut forge = Forge::stranger(scene, Side::Client)?;
+    endless_message(
+        &mut forge,
+        1,
+        64 * 1024,
+        |forge, payload| {
+            forge.send_plain(content_type::HANDSHAKE, payload);
+            Ok(())
+        },
+        Forge::victim_handshakes,
+    )
+}
+
+fn handshake_message(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        let mut forge = Forge::connected(scene, side)?;
+        // A NewSessionTicket to clients, a ClientHello to servers.
+        let message = if side == Side::Server { 4 } else { 1 };
+        endless_message(
+            &mut forge,
+            message,
+            128 * 1024,
+            |forge, payload| forge.send(content_type::HANDSHAKE, payload),
+            |forge| Ok(forge.victim_reads()?.1),
+        )?;
+    }
+    Ok(())
+}
+
+fn out_of_place(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        let mut forge = Forge::connected(scene, side)?;
+        // A second Finished.
+        let mut finished = vec![20, 0, 0, 32];
+        finished.extend([0x5a; 32]);
+        forge.send(content_type::HANDSHAKE, &finished)?;
+        let (_, end) = forge.victim_reads()?;
+        let error = end.failure("a second Finished")?;
+        check::kind("a second Finished", error, ErrorKind::Protocol)?;
+        check::alert(
+            "a second Finished",
+            error,
+            AlertDescription::UNEXPECTED_MESSAGE,
+            AlertDirection::Sent,
+        )?;
     }
     Ok(())
 }

@@ -48,6 +48,7 @@ mod config;
 mod data;
 mod descriptor;
 mod facts;
+mod fragments;
 mod handshake;
 mod limits;
 mod names;
@@ -63,6 +64,7 @@ use crate::case::Case;
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         handshake::CASES,
+        fragments::CASES,
         facts::CASES,
         data::CASES,
         buffering::CASES,
