@@ -12,13 +12,16 @@ use tls_core::{
 };
 use tls_libssl::Diagnosis;
 
-use crate::library::TRAITS;
+use crate::library::{self, TRAITS};
 use crate::{ffi, verify};
 
 /// `ERR_LIB_SSL`, in both libraries.
 const LIB_SSL: c_int = 20;
-/// `SSL_AD_REASON_OFFSET`: reasons from here on are the peer's alerts.
+/// `SSL_AD_REASON_OFFSET`: reasons from here on are alerts, of the peer or (in LibreSSL) our own.
 const ALERT_OFFSET: c_int = 1000;
+
+/// For a library that refuses something and says why by its alert alone.
+const REFUSED: &str = "the library refuses what the peer has sent";
 
 /// What a reason of the library `ERR_LIB_SSL` means.
 enum Meaning {
@@ -30,14 +33,25 @@ enum Meaning {
     Explained(ErrorKind, &'static str),
 }
 
-/// What a failure of a session means. `codes` is the error queue, oldest first.
+/// What a failure of a session means. `codes` is the error queue, oldest first; `sent` is the fatal
+/// alert that was sent, if any.
 ///
 /// The first code that says something decides: later ones only say where it was met.
-pub(crate) fn diagnose(ssl: &SslRef, codes: &[c_ulong]) -> Diagnosis {
-    if let Some(alert) = codes.iter().copied().find_map(alert) {
+pub(crate) fn diagnose(
+    ssl: &SslRef,
+    sent: Option<AlertDescription>,
+    codes: &[c_ulong],
+) -> Diagnosis {
+    let received = |&alert: &AlertDescription| Some(alert) != sent;
+    if let Some(alert) = codes.iter().copied().filter_map(alert).find(received) {
         let mut diagnosis = Diagnosis::new(ErrorKind::PeerAlert, "");
         diagnosis.alert_received = Some(alert);
         return diagnosis;
+    }
+    let reason = codes.iter().copied().find(|&code| alert(code).is_none());
+    let own = sent.and_then(|sent| library::meaning_of_own_alert(ssl, sent, reason.is_none()));
+    if let Some(kind) = own {
+        return Diagnosis::new(kind, reason.map_or(Cow::Borrowed(REFUSED), words));
     }
     for &code in codes {
         match meaning(code) {
@@ -47,10 +61,11 @@ pub(crate) fn diagnose(ssl: &SslRef, codes: &[c_ulong]) -> Diagnosis {
             Some(Meaning::Explained(kind, sentence)) => return Diagnosis::new(kind, sentence),
         }
     }
-    match codes.first() {
+    match reason {
         // Whatever else the library objects to came from the peer: it was the peer's bytes that
         // it was working on.
-        Some(&first) => Diagnosis::new(ErrorKind::Protocol, words(first)),
+        Some(reason) => Diagnosis::new(ErrorKind::Protocol, words(reason)),
+        None if sent.is_some() => Diagnosis::new(ErrorKind::Protocol, REFUSED),
         None => Diagnosis::new(ErrorKind::Backend, "the library failed without saying why"),
     }
 }
@@ -176,12 +191,16 @@ mod tests {
     const LIB_EVP: c_int = 6;
 
     fn diagnosis(codes: &[(c_int, c_int)]) -> Diagnosis {
+        after_sending(None, codes)
+    }
+
+    fn after_sending(sent: Option<AlertDescription>, codes: &[(c_int, c_int)]) -> Diagnosis {
         let context = SslContextBuilder::new(SslMethod::tls()).unwrap().build();
         let codes: Vec<_> = codes
             .iter()
             .map(|&(library, reason)| ERR_PACK(library, 0, reason))
             .collect();
-        diagnose(&Ssl::new(&context).unwrap(), &codes)
+        diagnose(&Ssl::new(&context).unwrap(), sent, &codes)
     }
 
     #[test]
@@ -198,6 +217,24 @@ mod tests {
         ] {
             assert_eq!(diagnosis(&[other]).alert_received, None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn an_alert_that_was_sent_is_not_the_peers() {
+        let sent = AlertDescription::UNEXPECTED_MESSAGE;
+        let queued = (LIB_SSL, ALERT_OFFSET + c_int::from(sent.0));
+        for codes in [&[queued][..], &[]] {
+            let refused = after_sending(Some(sent), codes);
+            assert_eq!(refused.kind, ErrorKind::Protocol);
+            assert_eq!(refused.alert_received, None);
+            assert!(!refused.detail.is_empty());
+        }
+        let reason = (LIB_SSL, 235);
+        let explained = after_sending(Some(sent), &[queued, reason]);
+        let unshared = SharedParameter::ApplicationProtocol;
+        assert_eq!(explained.kind, ErrorKind::NoSharedParameters(unshared));
+        let other = after_sending(Some(AlertDescription::DECODE_ERROR), &[queued]);
+        assert_eq!(other.alert_received, Some(sent));
     }
 
     #[test]

@@ -20,6 +20,8 @@ use tls_core::iana::AlertDescription;
 use tls_core::{Error, ErrorKind, Operation, Result};
 use tls_libssl::{BioRetry, LibSsl, bio_ctrl, bio_read, bio_write};
 
+use crate::library::TRAITS;
+
 #[cfg(libressl)]
 type Count = c_ulong;
 #[cfg(not(libressl))]
@@ -53,6 +55,8 @@ const SSL_CTRL_MODE: c_int = 33;
 const SSL_CTRL_CLEAR_MODE: c_int = 78;
 const SSL_CB_READ_ALERT: c_int = 0x4004;
 const SSL_CB_WRITE_ALERT: c_int = 0x4008;
+/// The content type of alerts, `SSL3_RT_ALERT`: RFC 8446 section 5.1.
+const ALERT: c_int = 21;
 /// The pseudo content type of a record header, `SSL3_RT_HEADER`.
 const RECORD_HEADER: c_int = 0x100;
 /// The level of a fatal alert: RFC 8446 section 6.
@@ -126,7 +130,17 @@ impl OpenSslEngine {
         // SAFETY: "SSL_set_info_callback() sets the callback function for ssl"
         // (SSL_CTX_set_info_callback(3)); the callback has the type asked for and lives for ever.
         unsafe { SSL_set_info_callback(ssl.as_ptr(), Some(on_info)) };
-        Ok(Self { ssl, observed })
+        let mut engine = Self { ssl, observed };
+        if TRAITS.messages_tell_alerts {
+            engine.watch_messages();
+        }
+        Ok(engine)
+    }
+
+    fn watch_messages(&mut self) {
+        // SAFETY: "SSL_set_msg_callback()" takes a function of this type, for ssl
+        // (SSL_CTX_set_msg_callback(3)).
+        unsafe { SSL_set_msg_callback(self.ssl.as_ptr(), Some(on_message)) };
     }
 
     /// The handle, for what the safe crate can ask of it.
@@ -209,24 +223,35 @@ unsafe extern "C" fn on_info(ssl: *const sys::SSL, event: c_int, value: c_int) {
     }
 }
 
-/// Counts records. It cannot panic either.
+/// Counts records, and notes alerts that are sent. It cannot panic either.
 unsafe extern "C" fn on_message(
     write: c_int,
     _version: c_int,
     content_type: c_int,
-    _buffer: *const c_void,
-    _length: usize,
+    buffer: *const c_void,
+    length: usize,
     ssl: *mut sys::SSL,
     _argument: *mut c_void,
 ) {
-    if write != 0 || content_type != RECORD_HEADER {
+    let counts = write == 0 && content_type == RECORD_HEADER;
+    let alerts = write != 0 && content_type == ALERT && length == 2;
+    if !counts && !alerts {
         return;
     }
     // SAFETY: as in `on_info`.
     let ssl = unsafe { SslRef::from_ptr(ssl) };
-    if let Some(observed) = observed_index().ok().and_then(|index| ssl.ex_data(index)) {
+    let Some(observed) = observed_index().ok().and_then(|index| ssl.ex_data(index)) else {
+        return;
+    };
+    if counts {
         observed.records.fetch_add(1, Ordering::Relaxed);
+        return;
     }
+    // SAFETY: "buf, len: The protocol message" (SSL_CTX_set_msg_callback(3)), of two bytes, valid
+    // while the callback runs.
+    let alert = unsafe { buffer.cast::<[u8; 2]>().read() };
+    let value = c_int::from(u16::from_be_bytes(alert));
+    observed.see_alert(SSL_CB_WRITE_ALERT, value);
 }
 
 /// The one method of all our BIOs.
@@ -371,9 +396,7 @@ unsafe impl LibSsl for OpenSslEngine {
         // SAFETY: "SSL_set_fd() sets the file descriptor fd as the input/output facility"
         // (SSL_set_fd(3)); its BIO does not close it.
         let attached = unsafe { SSL_set_fd(self.ssl.as_ptr(), fd) };
-        // SAFETY: "SSL_set_msg_callback()" takes a function of this type, for ssl
-        // (SSL_CTX_set_msg_callback(3)).
-        unsafe { SSL_set_msg_callback(self.ssl.as_ptr(), Some(on_message)) };
+        self.watch_messages();
         self.set_mode(SSL_CTRL_CLEAR_MODE, sys::SSL_MODE_AUTO_RETRY);
         attached == 1
     }

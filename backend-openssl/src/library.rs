@@ -6,7 +6,9 @@ use std::ffi::c_int;
 use openssl::ssl::SslOptions;
 use tls_core::{BuildInfo, Support};
 
-pub(crate) use this::{TRAITS, issue_no_tickets, requested_server_name, watch_server_name};
+pub(crate) use this::{
+    TRAITS, issue_no_tickets, meaning_of_own_alert, requested_server_name, watch_server_name,
+};
 
 /// What one library has and the other lacks.
 pub(crate) struct Traits {
@@ -14,6 +16,8 @@ pub(crate) struct Traits {
     pub(crate) tls13_resumption: Support,
     /// Telling the negotiated group.
     pub(crate) negotiated_group: Support,
+    /// Whether only the message callback, and not the info callback, sees all alerts that are sent.
+    pub(crate) messages_tell_alerts: bool,
     /// `SSL_OP_NO_RENEGOTIATION`.
     pub(crate) no_renegotiation: SslOptions,
     /// What a TLS 1.2 server says when it refuses a client's certificate:
@@ -44,8 +48,9 @@ mod this {
     use std::ffi::c_int;
 
     use openssl::error::ErrorStack;
-    use openssl::ssl::{SslContextBuilder, SslOptions};
-    use tls_core::Support;
+    use openssl::ssl::{SslContextBuilder, SslOptions, SslRef};
+    use tls_core::iana::AlertDescription;
+    use tls_core::{ErrorKind, Support};
 
     use super::Traits;
     pub(crate) use crate::client_hello::{
@@ -59,6 +64,7 @@ mod this {
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Native,
         negotiated_group: Support::Native,
+        messages_tell_alerts: false,
         no_renegotiation: SslOptions::NO_RENEGOTIATION,
         client_refused: 134,
         out_of_memory: 256 | FATAL | COMMON,
@@ -70,25 +76,39 @@ mod this {
     pub(crate) fn issue_no_tickets(context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
         context.set_num_tickets(0)
     }
+
+    /// OpenSSL gives a reason of its own for whatever it refuses.
+    pub(crate) fn meaning_of_own_alert(
+        _: &SslRef,
+        _: AlertDescription,
+        _: bool,
+    ) -> Option<ErrorKind> {
+        None
+    }
 }
 
 #[cfg(libressl)]
 mod this {
     use openssl::error::ErrorStack;
     use openssl::ssl::{NameType, SslContextBuilder, SslOptions, SslRef};
-    use tls_core::Support;
+    use tls_core::iana::AlertDescription;
+    use tls_core::{ErrorKind, SharedParameter, Support};
 
     use super::{BINDING, Traits};
 
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Unsupported("LibreSSL does not resume TLS 1.3 sessions"),
         negotiated_group: Support::Unsupported("LibreSSL does not tell the negotiated group"),
+        messages_tell_alerts: true,
         no_renegotiation: SslOptions::from_bits_retain(0x0004_0000),
         client_refused: 178,
         out_of_memory: 65,
         internal_error: 68,
         undecodable: 13,
     };
+
+    /// `SSL_state_string` after the handshake.
+    const ESTABLISHED: &str = "SSLOK ";
 
     /// LibreSSL never issues TLS 1.3 tickets.
     pub(crate) fn issue_no_tickets(_: &mut SslContextBuilder) -> Result<(), ErrorStack> {
@@ -101,6 +121,24 @@ mod this {
         _: [u8; BINDING],
     ) -> Result<(), ErrorStack> {
         Ok(())
+    }
+
+    /// What a fatal alert that was sent means where LibreSSL gives no reason but the alert, or one
+    /// that stands for several things; `bare` says that there was none.
+    pub(crate) fn meaning_of_own_alert(
+        ssl: &SslRef,
+        sent: AlertDescription,
+        bare: bool,
+    ) -> Option<ErrorKind> {
+        let unshared = match sent {
+            AlertDescription::NO_APPLICATION_PROTOCOL => SharedParameter::ApplicationProtocol,
+            // Without a reason it was the version in the header of a record.
+            AlertDescription::PROTOCOL_VERSION if !bare && ssl.state_string() != ESTABLISHED => {
+                SharedParameter::Version
+            }
+            _ => return None,
+        };
+        Some(ErrorKind::NoSharedParameters(unshared))
     }
 
     /// The name the client asked for, in lower case.

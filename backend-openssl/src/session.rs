@@ -4,9 +4,9 @@ use std::ffi::c_ulong;
 
 use tls_core::iana::AlertDescription;
 use tls_core::{Facts, Result};
-use tls_libssl::{BufferEngineSession, Diagnosis, Engine};
 #[cfg(unix)]
 use tls_libssl::SocketEngineSession;
+use tls_libssl::{BufferEngineSession, Diagnosis, Engine};
 
 use crate::ffi::OpenSslEngine;
 use crate::{error, verify};
@@ -24,7 +24,7 @@ impl Engine for OpenSslEngine {
     }
 
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {
-        error::diagnose(self.ssl(), codes)
+        error::diagnose(self.ssl(), self.observed().alert_sent(), codes)
     }
 
     fn alert_sent(&self) -> Option<AlertDescription> {

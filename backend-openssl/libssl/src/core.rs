@@ -446,14 +446,18 @@ impl<E: Engine> Core<E> {
             return Error::new(ErrorKind::Backend, operation).with_detail(message);
         }
         match outcome.class {
-            Class::EndOfTransport => Error::new(ErrorKind::Truncated, operation),
+            Class::EndOfTransport if self.link.engine().alert_sent().is_none() => {
+                Error::new(ErrorKind::Truncated, operation)
+            }
             Class::Os(errno) => Error::io(io::Error::from_raw_os_error(errno), operation),
             Class::Unexpected(code) => Error::new(ErrorKind::Backend, operation)
                 .with_detail(format!("the library waits for something else: {code}")),
             Class::WantRead | Class::WantWrite | Class::Done(_) | Class::CloseNotify => {
                 Error::new(ErrorKind::Backend, operation).with_detail("the library cannot go on")
             }
-            Class::Failed => {
+            // A library that sends an alert and gives no reason answers as at the end of its
+            // transport.
+            Class::EndOfTransport | Class::Failed => {
                 let Diagnosis {
                     kind,
                     detail,
