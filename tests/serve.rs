@@ -20,6 +20,7 @@ fn site(pki: &Pki) -> PathBuf {
     fs::create_dir_all(root.join("sub")).unwrap();
     fs::write(root.join("index.html"), "<h1>home</h1>").unwrap();
     fs::write(root.join("a b.txt"), "0123456789").unwrap();
+    fs::write(root.join("empty"), "").unwrap();
     fs::write(root.join("big.bin"), pattern(12 * 1024 * 1024 + 7, 11)).unwrap();
     fs::write(root.join("sub/index.html"), "sub").unwrap();
     fs::write(pki.path().join("secret"), "secret").unwrap();
@@ -184,6 +185,13 @@ fn parts_and_unchanged_files() {
         (beyond.status, beyond.header("content-range")),
         (416, Some("bytes */10"))
     );
+    let all = get("Range: bytes=-1000\r\n");
+    assert_eq!(all.header("content-range"), Some("bytes 0-9/10"));
+    let empty = request(&program, &*context, "GET", "/empty", "Range: bytes=0-\r\n");
+    assert_eq!(
+        (empty.status, empty.header("content-range")),
+        (416, Some("bytes */0"))
+    );
 
     let modified = get("").header("last-modified").unwrap().to_owned();
     let unchanged = get(&format!("If-Modified-Since: {modified}\r\n"));
@@ -239,4 +247,18 @@ fn a_directory_that_cannot_be_served_is_named() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains(&format!("cannot serve {root}: ")), "{text}");
     }
+}
+
+#[test]
+fn a_protocol_that_is_not_spoken_cannot_be_negotiated() {
+    let pki = Pki::new();
+    let root = site(&pki);
+    let root = root.to_str().unwrap();
+    let listener = ["serve", "--root", root, "--listen", "127.0.0.1:0"];
+    let output = command(&pki, &[&listener[..], &["--alpn", "h2,http/1.1"]].concat())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("\"h2\"") && text.contains("--alpn"), "{text}");
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_body_util::Either;
+use http_range_header::{EndPosition, StartPosition};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tracing::debug;
@@ -129,13 +130,21 @@ fn requested_range(
     let Ok(parsed) = http_range_header::parse_range_header(text) else {
         return Wanted::Everything;
     };
-    if parsed.ranges.len() != 1 {
+    let [range] = &parsed.ranges[..] else {
         return Wanted::Everything;
+    };
+    // Section 14.1.2: what goes beyond the end means up to the end.
+    let (start, end) = match (range.start, range.end) {
+        (StartPosition::FromLast(length), _) => (size.saturating_sub(length), size),
+        (StartPosition::Index(first), EndPosition::Index(last)) => {
+            (first, last.saturating_add(1).min(size))
+        }
+        (StartPosition::Index(first), EndPosition::LastByte) => (first, size),
+    };
+    if start >= end {
+        return Wanted::Nothing;
     }
-    match parsed.validate(size).as_deref() {
-        Ok([range]) => Wanted::Part(*range.start()..*range.end() + 1),
-        _ => Wanted::Nothing,
-    }
+    Wanted::Part(start..end)
 }
 
 fn is_same_as_before(request: &HeaderMap, modified: Option<SystemTime>) -> bool {
@@ -215,8 +224,12 @@ mod tests {
             .collect()
     }
 
+    fn range_of(size: u64, text: &str) -> Wanted {
+        requested_range(&headers(&[(header::RANGE, text)]), None, size, false)
+    }
+
     fn range(text: &str) -> Wanted {
-        requested_range(&headers(&[(header::RANGE, text)]), None, 100, false)
+        range_of(100, text)
     }
 
     #[test]
@@ -225,7 +238,9 @@ mod tests {
         assert_eq!(range("bytes=90-"), Wanted::Part(90..100));
         assert_eq!(range("bytes=-10"), Wanted::Part(90..100));
         assert_eq!(range("bytes=90-1000"), Wanted::Part(90..100));
+        assert_eq!(range("bytes=-1000"), Wanted::Part(0..100));
         assert_eq!(range("bytes=100-"), Wanted::Nothing);
+        assert_eq!(range("bytes=9-8"), Wanted::Nothing);
         for ignored in [
             "bytes=0-1,5-6",
             "lines=1-2",
@@ -234,6 +249,13 @@ mod tests {
             "garbage",
         ] {
             assert_eq!(range(ignored), Wanted::Everything, "{ignored}");
+        }
+    }
+
+    #[test]
+    fn an_empty_file_has_no_parts() {
+        for text in ["bytes=0-", "bytes=0-0", "bytes=-1"] {
+            assert_eq!(range_of(0, text), Wanted::Nothing, "{text}");
         }
     }
 
