@@ -344,13 +344,19 @@ impl std::fmt::Display for HostPort {
     }
 }
 
+/// The longest time that can be given, about 31 years: deadlines stay within what clocks count.
+const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
         .map_err(|_| "not a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("not a positive number of seconds".to_owned()),
+        Ok(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
+        _ => Err(format!(
+            "not a positive number of seconds up to {}",
+            LONGEST.as_secs()
+        )),
     }
 }
 
@@ -451,7 +457,8 @@ mod tests {
     #[test]
     fn seconds_are_positive_and_finite() {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for bad in ["0", "-1", "NaN", "inf", "1e30", "ten", ""] {
+        assert_eq!(seconds("1e9"), Ok(LONGEST));
+        for bad in ["0", "-1", "NaN", "inf", "1e10", "1e19", "1e30", "ten", ""] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }
