@@ -17,10 +17,27 @@ pub(crate) trait Transport {
 }
 
 /// A blocking transport with a time-out says that it would block, or, on some systems, that the
-/// time is over: the call can be repeated either way.
+/// time is over: the call can be repeated either way. Unix systems say so themselves only of a
+/// connection that they have given up, and say it once: it must not be waited for again.
 pub(super) fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
+    match error.kind() {
+        io::ErrorKind::WouldBlock => true,
+        io::ErrorKind::TimedOut => cfg!(not(unix)) || error.raw_os_error().is_none(),
+        _ => false,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_the_system_gave_up_is_not_waited_for() {
+        assert!(would_block(&Errno::AGAIN.into()));
+        assert!(would_block(&io::ErrorKind::TimedOut.into()));
+        assert!(!would_block(&Errno::TIMEDOUT.into()));
+        assert!(!would_block(&Errno::CONNRESET.into()));
+    }
 }
