@@ -172,8 +172,9 @@ impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
             if !blocked {
                 blocked = !self.send_pending(Operation::Write)?;
             }
-            let full = blocked && (progress.consumed == 0 || self.core.pending() >= bound);
-            if full || taken == plaintext.len() || progress.status == Status::WantRead {
+            let full = self.core.pending() >= bound || (target == bound && progress.consumed == 0);
+            if (blocked && full) || taken == plaintext.len() || progress.status == Status::WantRead
+            {
                 return Ok(written(progress.status, taken));
             }
         }

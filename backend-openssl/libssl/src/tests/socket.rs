@@ -15,17 +15,24 @@ type Sut = SocketEngineSession<'static, Mock>;
 
 /// A session and the other end of its socket.
 fn fresh(role: Role) -> (Sut, UnixStream) {
+    bounded(role, 65_536)
+}
+
+fn bounded(role: Role, bound: usize) -> (Sut, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     theirs.set_nonblocking(true).unwrap();
     let descriptor = Descriptor::Owned(OwnedFd::from(ours));
     let engine = Mock::new(role, 3);
-    let session = SocketEngineSession::new(engine, &setup(role, 65_536), descriptor).unwrap();
+    let session = SocketEngineSession::new(engine, &setup(role, bound), descriptor).unwrap();
     (session, theirs)
 }
 
 fn open() -> (Sut, UnixStream) {
-    let (mut session, mut peer) = fresh(Role::Client);
+    shaken(fresh(Role::Client))
+}
+
+fn shaken((mut session, mut peer): (Sut, UnixStream)) -> (Sut, UnixStream) {
     assert_eq!(session.handshake().unwrap(), Status::WantRead);
     peer.write_all(&flight()).unwrap();
     assert_eq!(session.handshake().unwrap(), Status::Complete);
@@ -107,6 +114,22 @@ fn a_full_socket_gathers_to_the_bound() {
         arrived.drain(..length);
     }
     assert!(plaintext == data);
+}
+
+#[test]
+fn a_bound_above_what_is_gathered_is_used() {
+    let bound = 1 << 20;
+    let (mut session, _peer) = shaken(bounded(Role::Client, bound));
+    let piece = [7; 10_000];
+    for _ in 0..1_000 {
+        let progress = session.write(&piece).unwrap();
+        if progress.status == Status::WantWrite {
+            assert!(session.pending_output() >= bound);
+            assert!(session.pending_output() <= bound + 16_384 + 5);
+            return;
+        }
+    }
+    panic!("the bound was never reached");
 }
 
 #[test]
