@@ -257,18 +257,13 @@ impl BufferSession for RustlsSession {
             return self.gated(verdict, output);
         }
         let first = self.lifecycle.queue_close_notify();
-        if self.quiet_shutdown {
-            self.lifecycle.output_drained();
-            progress.status = self.lifecycle.shutdown_status(true);
-            return Ok(progress);
-        }
-        if first {
+        if first && !self.quiet_shutdown {
             if let Err(failed) = self.engine.send_close_notify() {
                 return settle(self.fail(failed, Operation::Shutdown), progress);
             }
         }
         progress.produced = self.drain_into(output);
-        progress.status = self.lifecycle.shutdown_status(false);
+        progress.status = self.lifecycle.shutdown_status(self.quiet_shutdown);
         Ok(progress)
     }
 

@@ -168,7 +168,7 @@ pub trait BufferSession: Session {
     ///
     /// `WantWrite` until the close_notify has left the session, `Complete` while the peer's is
     /// outstanding, `Closed` once both were seen. Further calls send nothing. A quiet shutdown
-    /// sends nothing and is `Closed` at once.
+    /// sends no close_notify, and is `Closed` once what was written before has left.
     ///
     /// # Errors
     ///

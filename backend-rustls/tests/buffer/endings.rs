@@ -65,6 +65,25 @@ fn a_quiet_shutdown_sends_nothing() {
 }
 
 #[test]
+fn a_quiet_shutdown_waits_for_what_was_written() {
+    let authority = Authority::new();
+    let (client, server) = configured(VERSIONS[1], &authority, |client, _| {
+        client.parameters.quiet_shutdown = true;
+    });
+    let mut pair = Pair::new(&client, &server);
+    pair.handshake().unwrap();
+    let session = &mut pair.client.session;
+    assert_eq!(session.write(b"taken", &mut []).unwrap().consumed, 5);
+    let progress = session.shutdown(&mut []).unwrap();
+    assert_eq!(progress.status, Status::WantWrite);
+    assert!(!session.close_notify_sent());
+    let (status, record) = pair.client.closed();
+    assert_eq!(status, Status::Closed);
+    pair.server.inbox.extend(record);
+    assert_eq!(pair.server.read_all().unwrap(), b"taken");
+}
+
+#[test]
 fn the_end_of_the_transport_is_truncation() {
     for version in VERSIONS {
         let mut pair = Pair::open(version);
