@@ -16,10 +16,22 @@ pub struct BoundedStore<K, V> {
     entries: Mutex<Entries<K, V>>,
 }
 
+/// How many keys that are gone may be left in the order, besides as many as there are.
+const LEFT_IN_ORDER: usize = 16;
+
 struct Entries<K, V> {
-    values: HashMap<K, VecDeque<(Instant, V)>>,
-    /// The keys, in the order they were first inserted.
-    order: VecDeque<K>,
+    kept: HashMap<K, Kept<V>>,
+    /// The keys and their numbers, in the order they were first inserted. Those that are gone since
+    /// then, or have another number by now, are passed over: looking for them would take longer
+    /// the more sessions are kept.
+    order: VecDeque<(u64, K)>,
+    /// The number of the next key.
+    next: u64,
+}
+
+struct Kept<V> {
+    number: u64,
+    values: VecDeque<(Instant, V)>,
 }
 
 impl<K: Clone + Eq + Hash, V> BoundedStore<K, V> {
@@ -30,8 +42,9 @@ impl<K: Clone + Eq + Hash, V> BoundedStore<K, V> {
             per_key: per_key.max(1),
             timeout,
             entries: Mutex::new(Entries {
-                values: HashMap::new(),
+                kept: HashMap::new(),
                 order: VecDeque::new(),
+                next: 0,
             }),
         }
     }
@@ -39,21 +52,16 @@ impl<K: Clone + Eq + Hash, V> BoundedStore<K, V> {
     /// Adds a value for a key; the oldest value of the key, or the oldest key, makes room.
     pub fn insert(&self, key: K, value: V) {
         let mut entries = self.lock();
-        let Entries { values, order } = &mut *entries;
-        if !values.contains_key(&key) {
-            while values.len() >= self.capacity {
-                let Some(oldest) = order.pop_front() else {
-                    break;
-                };
-                values.remove(&oldest);
-            }
-            order.push_back(key.clone());
+        if !entries.kept.contains_key(&key) {
+            entries.admit(key.clone(), self.capacity);
         }
-        let kept = values.entry(key).or_default();
-        if kept.len() >= self.per_key {
-            kept.pop_front();
+        let Some(Kept { values, .. }) = entries.kept.get_mut(&key) else {
+            return;
+        };
+        if values.len() >= self.per_key {
+            values.pop_front();
         }
-        kept.push_back((Instant::now(), value));
+        values.push_back((Instant::now(), value));
     }
 
     /// Takes the newest value of a key out of the store, so that it is used once.
@@ -63,9 +71,9 @@ impl<K: Clone + Eq + Hash, V> BoundedStore<K, V> {
         Q: Eq + Hash + ?Sized,
     {
         let mut entries = self.lock();
-        let kept = entries.values.get_mut(key)?;
-        let newest = kept.pop_back();
-        if kept.is_empty() {
+        let Kept { values, .. } = entries.kept.get_mut(key)?;
+        let newest = values.pop_back();
+        if values.is_empty() {
             entries.remove(key);
         }
         let (since, value) = newest?;
@@ -80,7 +88,7 @@ impl<K: Clone + Eq + Hash, V> BoundedStore<K, V> {
         V: Clone,
     {
         let mut entries = self.lock();
-        let (since, value) = entries.values.get(key)?.back()?;
+        let (since, value) = entries.kept.get(key)?.values.back()?;
         if since.elapsed() < self.timeout {
             return Some(value.clone());
         }
@@ -103,16 +111,40 @@ impl<K: Clone + Eq + Hash, V> BoundedStore<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V> Entries<K, V> {
+impl<K: Clone + Eq + Hash, V> Entries<K, V> {
+    /// Makes room for a key that is not kept, which then has no value yet.
+    fn admit(&mut self, key: K, capacity: usize) {
+        while self.kept.len() >= capacity {
+            let Some((number, oldest)) = self.order.pop_front() else {
+                break;
+            };
+            if is_kept(&self.kept, number, &oldest) {
+                self.kept.remove(&oldest);
+            }
+        }
+        let number = self.next;
+        self.next += 1;
+        self.order.push_back((number, key.clone()));
+        let values = VecDeque::new();
+        self.kept.insert(key, Kept { number, values });
+    }
+
     fn remove<Q>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        if self.values.remove(key).is_some() {
-            self.order.retain(|ordered| ordered.borrow() != key);
+        self.kept.remove(key);
+        if self.order.len() > 2 * self.kept.len() + LEFT_IN_ORDER {
+            let kept = &self.kept;
+            self.order
+                .retain(|(number, key)| is_kept(kept, *number, key));
         }
     }
+}
+
+fn is_kept<K: Eq + Hash, V>(kept: &HashMap<K, Kept<V>>, number: u64, key: &K) -> bool {
+    kept.get(key).is_some_and(|kept| kept.number == number)
 }
 
 impl<K, V> fmt::Debug for BoundedStore<K, V> {
@@ -163,6 +195,26 @@ mod tests {
         store.insert(2, 3);
         assert_eq!(store.peek(&1), None);
         assert_eq!((store.peek(&0), store.peek(&2)), (Some(2), Some(3)));
+    }
+
+    #[test]
+    fn keys_that_are_gone_leave_nothing_behind() {
+        let store = BoundedStore::new(100, 1, LONG);
+        for key in 0..10 {
+            store.insert(key, key);
+        }
+        for key in 10..1_000 {
+            store.insert(key, key);
+            assert_eq!(store.take(&key), Some(key));
+            assert!(store.lock().order.len() <= 2 * 11 + LEFT_IN_ORDER);
+        }
+        for key in 0..10 {
+            assert_eq!(store.peek(&key), Some(key));
+        }
+        for key in 0..10 {
+            store.remove(&key);
+        }
+        assert!(store.lock().order.len() <= LEFT_IN_ORDER);
     }
 
     #[test]
