@@ -40,7 +40,7 @@ pub use endpoint::{Endpoint, Step};
 pub use pair::{End, Outcome, Pair, Side};
 pub use pki::{OTHER_NAME, Pki, SECOND_NAME, SERVER_IP, SERVER_NAME};
 pub use report::{Report, Row};
-pub use run::Suite;
+pub use run::{Filter, Suite};
 pub use scene::{Builder, Scene};
 pub use selftest::SelfTest;
 
@@ -54,8 +54,8 @@ pub use selftest::SelfTest;
 /// On any unexpected verdict, and on anything wrong with the known failures.
 pub fn run_as_test(backend: Box<dyn DynBackend>, gaps: impl AsRef<Path>) {
     let backend: Arc<dyn DynBackend> = Arc::from(backend);
-    let version = backend.build_info().version;
-    let gaps = match gaps::Gaps::read(gaps.as_ref(), &version) {
+    let library = backend.build_info().to_string();
+    let gaps = match gaps::Gaps::read(gaps.as_ref(), &library) {
         Ok(gaps) => gaps,
         Err(problems) => panic!("{}", problems.join("\n")),
     };

@@ -1,13 +1,15 @@
 //! The conformance program: runs the suite against one of the backends compiled in.
 
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::{fs, io};
 
 use clap::Parser;
 use conformance::gaps::Gaps;
-use conformance::{Case, Modes, SelfTest, Suite, Versions, cases};
+use conformance::{Case, Filter, Modes, SelfTest, Suite, Versions, cases};
 use tls_core::DynBackend;
 
 /// Holds a backend to the contract.
@@ -20,7 +22,7 @@ struct Arguments {
     /// Only runs whose name, or name/mode/version, matches.
     #[arg(long, value_name = "GLOB")]
     filter: Option<String>,
-    /// Lists the cases and runs none.
+    /// Lists the cases that would run, and runs none.
     #[arg(long)]
     list: bool,
     /// Writes the report as JSON too.
@@ -47,17 +49,21 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<bool, String> {
+    let filter = match &arguments.filter {
+        Some(glob) => Some(Filter::new(glob).map_err(|error| error.to_string())?),
+        None => None,
+    };
     if arguments.list {
-        list();
+        list(filter.as_ref())?;
         return Ok(true);
     }
     let backend = choose(arguments.backend.as_deref())?;
     let mut suite = Suite::new(Arc::clone(&backend)).gaps(read_gaps(arguments, &*backend)?);
-    if let Some(glob) = &arguments.filter {
-        suite = suite.filter(glob).map_err(|error| error.to_string())?;
+    if let Some(filter) = filter {
+        suite = suite.filter(filter);
     }
     let report = suite.run();
-    print!("{report}");
+    print(&report)?;
     if let Some(path) = &arguments.json {
         let json = report.to_json().map_err(|error| error.to_string())?;
         fs::write(path, json + "\n").map_err(|error| cannot(path, "written", &error))?;
@@ -66,7 +72,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         return Ok(report.is_green());
     }
     let test = SelfTest::run(&backend, &report);
-    print!("{test}");
+    print(&test)?;
     Ok(report.is_green() && test.is_green())
 }
 
@@ -90,7 +96,7 @@ fn read_gaps(arguments: &Arguments, backend: &dyn DynBackend) -> Result<Gaps, St
         .gaps
         .clone()
         .unwrap_or_else(|| own_gaps(backend.name()));
-    Gaps::read(&path, &backend.build_info().version).map_err(|problems| problems.join("\n"))
+    Gaps::read(&path, &backend.build_info().to_string()).map_err(|problems| problems.join("\n"))
 }
 
 /// The folder of a backend is named after its engine: `rustls-ring` is in `backend-rustls`.
@@ -106,21 +112,34 @@ fn cannot(path: &std::path::Path, what: &str, error: &io::Error) -> String {
     format!("{} cannot be {what}: {error}", path.display())
 }
 
-fn list() {
+/// Writes to stdout; a reader that went away early is not a failure.
+fn print(text: &impl Display) -> Result<(), String> {
+    let mut stdout = io::stdout().lock();
+    match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("stdout: {error}")),
+        _ => Ok(()),
+    }
+}
+
+fn list(filter: Option<&Filter>) -> Result<(), String> {
+    let mut lines = String::new();
     for case in cases::all() {
-        println!(
-            "{}  {}  [{}]{}{}",
+        if filter.is_some_and(|filter| !filter.lets_through(case)) {
+            continue;
+        }
+        let items = match case.items {
+            [] => String::new(),
+            items => format!("  {}", items.join(", ")),
+        };
+        lines += &format!(
+            "{}  {}  [{}]{}{items}\n",
             case.name,
             case.clauses.join(" "),
             case.rfc,
             limits(case),
-            if case.items.is_empty() {
-                String::new()
-            } else {
-                format!("  {}", case.items.join(", "))
-            }
         );
     }
+    print(&lines)
 }
 
 fn limits(case: &Case) -> String {

@@ -42,7 +42,7 @@ pub(crate) struct Limits {
 pub struct Suite {
     backend: Arc<dyn DynBackend>,
     gaps: Gaps,
-    filter: Option<GlobMatcher>,
+    filter: Option<Filter>,
 }
 
 impl Suite {
@@ -62,14 +62,11 @@ impl Suite {
         self
     }
 
-    /// Only runs whose name, or name/mode/version, matches a glob.
-    ///
-    /// # Errors
-    ///
-    /// If the text is not a glob.
-    pub fn filter(mut self, glob: &str) -> Result<Self, globset::Error> {
-        self.filter = Some(Glob::new(glob)?.compile_matcher());
-        Ok(self)
+    /// Only the runs that a filter lets through.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
+        self
     }
 
     /// Runs every case that the filter lets through, in each mode and version it applies to.
@@ -100,7 +97,7 @@ impl Suite {
     fn lets_through(&self, case: &Case, run: &str) -> bool {
         self.filter
             .as_ref()
-            .is_none_or(|filter| filter.is_match(case.name) || filter.is_match(run))
+            .is_none_or(|filter| filter.lets_run_through(case, run))
     }
 
     /// Stale and too many known failures, counted over all runs whatever the filter.
@@ -136,6 +133,30 @@ impl Suite {
             let name = run_name(case, mode, version);
             self.gaps.matching(&name).next().is_some()
         })
+    }
+}
+
+/// The runs whose name, or name/mode/version, matches a glob.
+pub struct Filter(GlobMatcher);
+
+impl Filter {
+    /// A filter from a glob such as `close.*` or `*/socket/1.3`.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not a glob.
+    pub fn new(glob: &str) -> Result<Self, globset::Error> {
+        Ok(Self(Glob::new(glob)?.compile_matcher()))
+    }
+
+    /// Whether any run of a case passes.
+    pub fn lets_through(&self, case: &Case) -> bool {
+        case.runs()
+            .any(|(mode, version)| self.lets_run_through(case, &run_name(case, mode, version)))
+    }
+
+    fn lets_run_through(&self, case: &Case, run: &str) -> bool {
+        self.0.is_match(case.name) || self.0.is_match(run)
     }
 }
 
@@ -263,8 +284,7 @@ mod tests {
                 _ => Feature::SocketMode,
             };
             Self::answering(Error::unsupported(feature, "it has nothing"))
-                .filter(&format!("*/{mode}/*"))
-                .unwrap()
+                .filter(Filter::new(&format!("*/{mode}/*")).unwrap())
         }
     }
 
@@ -335,8 +355,19 @@ mod tests {
 
     #[test]
     fn a_filter_that_matches_nothing_is_a_problem() {
-        let suite = Nothing::refusing("buffer").filter("nothing.*").unwrap();
-        assert!(!suite.run().is_green());
+        let nothing = Filter::new("nothing.*").unwrap();
+        assert!(!Nothing::refusing("buffer").filter(nothing).run().is_green());
+    }
+
+    #[test]
+    fn a_filter_lets_a_case_through_by_its_name_or_one_of_its_runs() {
+        let case = cases::all().next().unwrap();
+        let (mode, version) = case.runs().next().unwrap();
+        for glob in [case.name, &run_name(case, mode, version), "*"] {
+            assert!(Filter::new(glob).unwrap().lets_through(case), "{glob}");
+        }
+        let other = Filter::new(&format!("{}/*/9.9", case.name)).unwrap();
+        assert!(!other.lets_through(case));
     }
 
     #[test]
