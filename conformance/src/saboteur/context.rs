@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tls_core::{
-    BufferSession, DynContext, Error, Operation, Result, Role, SessionOptions, SocketSession,
+    BufferSession, DynContext, Error, Misuse, Operation, Result, Role, SessionOptions,
+    SocketSession,
 };
 
 use super::Sabotage;
@@ -20,8 +21,14 @@ pub(super) enum DescriptorHook {
     MakeNonblocking,
     /// A second descriptor of the socket stays open.
     Leak,
-    /// A borrowed one is shut down with the session.
-    ShutDownBorrowed,
+    /// It is shut down with the session, a borrowed one too.
+    ShutDown,
+    /// It is written to in a way that raises SIGPIPE where nobody reads.
+    Signal,
+    /// What was not read is lost when it is given back.
+    LosePlaintext,
+    /// It is given back although the session says that it must not be, and why.
+    GiveBackDespite(Misuse),
 }
 
 pub(super) struct SabotagedContext {
@@ -53,7 +60,7 @@ impl SabotagedContext {
                 std::mem::forget(fd.try_clone().map_err(failed)?);
                 Ok(())
             }
-            DescriptorHook::Pass | DescriptorHook::ShutDownBorrowed => Ok(()),
+            _ => Ok(()),
         }
     }
 }
@@ -88,7 +95,7 @@ impl DynContext for SabotagedContext {
             inner,
             (self.sabotage.hook)(),
             Arc::clone(&self.intact),
-            false,
+            self.sabotage.descriptor,
         )))
     }
 
@@ -107,7 +114,7 @@ impl DynContext for SabotagedContext {
             inner,
             (self.sabotage.hook)(),
             Arc::clone(&self.intact),
-            self.sabotage.descriptor == DescriptorHook::ShutDownBorrowed,
+            self.sabotage.descriptor,
         )))
     }
 

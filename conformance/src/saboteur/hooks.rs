@@ -1,8 +1,9 @@
 //! What a saboteur does to the calls of a session.
 
+use std::collections::VecDeque;
 use std::sync::OnceLock;
 
-use tls_core::{Facts, Progress, Result, Session};
+use tls_core::{Facts, Progress, Result, Role, Session, Status};
 
 /// One call on its way to the real session, in either mode.
 pub(crate) trait Call {
@@ -194,6 +195,18 @@ impl Hook for EarlyFacts {
     }
 }
 
+/// Tells no facts any more once the peer has shut down.
+pub(super) struct ForgetsFacts;
+
+impl Hook for ForgetsFacts {
+    fn facts<'a>(&'a self, session: &'a dyn Session) -> Option<&'a Facts> {
+        if session.close_notify_received() {
+            return None;
+        }
+        session.facts()
+    }
+}
+
 /// Says that one byte more is buffered than is.
 pub(super) struct BufferedMore;
 
@@ -241,9 +254,36 @@ impl Hook for ForgetsUnread {
 
     fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
         if self.0 {
-            return Ok(Progress::idle(tls_core::Status::Closed));
+            return Ok(Progress::idle(Status::Closed));
         }
         call.read(plaintext)
+    }
+}
+
+/// Decrypts all there is before it delivers any of it, so that a failure overtakes data.
+#[derive(Default)]
+pub(super) struct ReadsAhead(VecDeque<u8>);
+
+impl Hook for ReadsAhead {
+    fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
+        let mut chunk = [0; 1024];
+        let mut consumed = 0;
+        let status = loop {
+            let progress = call.read(&mut chunk)?;
+            consumed += progress.consumed;
+            self.0.extend(&chunk[..progress.produced]);
+            if progress.status != Status::Complete || progress.produced == 0 {
+                break progress.status;
+            }
+        };
+        let produced = self.0.len().min(plaintext.len());
+        if produced == 0 {
+            return Ok(Progress::new(status, consumed, 0));
+        }
+        for (place, byte) in plaintext.iter_mut().zip(self.0.drain(..produced)) {
+            *place = byte;
+        }
+        Ok(Progress::new(Status::Complete, consumed, produced))
     }
 }
 
@@ -257,8 +297,8 @@ impl Hook for ReadsFirst {
     }
 
     fn write(&mut self, call: &mut dyn Call, plaintext: &[u8]) -> Result<Progress> {
-        if !self.0 && call.session().role() == tls_core::Role::Client {
-            return Ok(Progress::idle(tls_core::Status::WantWrite));
+        if !self.0 && call.session().role() == Role::Client {
+            return Ok(Progress::idle(Status::WantWrite));
         }
         call.write(plaintext)
     }
@@ -276,14 +316,14 @@ impl WantsHeaders {
 impl Hook for WantsHeaders {
     fn handshake(&mut self, call: &mut dyn Call) -> Result<Progress> {
         if Self::starves(call) {
-            return Ok(Progress::idle(tls_core::Status::WantRead));
+            return Ok(Progress::idle(Status::WantRead));
         }
         call.handshake()
     }
 
     fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
         if Self::starves(call) {
-            return Ok(Progress::idle(tls_core::Status::WantRead));
+            return Ok(Progress::idle(Status::WantRead));
         }
         call.read(plaintext)
     }

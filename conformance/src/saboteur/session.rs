@@ -11,6 +11,7 @@ use tls_core::{
     Role, Session, SocketSession, Status,
 };
 
+use super::context::DescriptorHook;
 use super::hooks::{Call, Hook};
 
 /// What both kinds of session have besides the real session.
@@ -102,6 +103,7 @@ impl SabotagedBuffer {
                 session,
                 input,
                 output,
+                taken: 0,
             },
         )
     }
@@ -132,6 +134,7 @@ impl BufferSession for SabotagedBuffer {
             session,
             input: &mut [],
             output,
+            taken: 0,
         };
         hook.flush(&mut call)
             .unwrap_or(Progress::idle(Status::Complete))
@@ -149,6 +152,8 @@ struct BufferCall<'a> {
     session: &'a mut dyn BufferSession,
     input: &'a mut [u8],
     output: &'a mut [u8],
+    /// How much of the input earlier reads within the same call took.
+    taken: usize,
 }
 
 impl Call for BufferCall<'_> {
@@ -165,7 +170,11 @@ impl Call for BufferCall<'_> {
     }
 
     fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
-        self.session.read(self.input, plaintext)
+        let progress = self
+            .session
+            .read(&mut self.input[self.taken..], plaintext)?;
+        self.taken += progress.consumed;
+        Ok(progress)
     }
 
     fn write(&mut self, plaintext: &[u8]) -> Result<Progress> {
@@ -181,14 +190,14 @@ impl Call for BufferCall<'_> {
     }
 }
 
-pub(super) struct SabotagedSocket<'fd>(Sabotaged<dyn SocketSession + 'fd>, bool);
+pub(super) struct SabotagedSocket<'fd>(Sabotaged<dyn SocketSession + 'fd>, DescriptorHook);
 
 impl<'fd> SabotagedSocket<'fd> {
     pub(super) fn new(
         inner: Box<dyn SocketSession + 'fd>,
         hook: Box<dyn Hook>,
         intact: Arc<AtomicBool>,
-        shut_down_on_drop: bool,
+        descriptor: DescriptorHook,
     ) -> Self {
         Self(
             Sabotaged {
@@ -196,7 +205,7 @@ impl<'fd> SabotagedSocket<'fd> {
                 hook,
                 intact,
             },
-            shut_down_on_drop,
+            descriptor,
         )
     }
 
@@ -206,7 +215,12 @@ impl<'fd> SabotagedSocket<'fd> {
     ) -> Result<Progress> {
         self.0.check()?;
         let (session, hook) = self.0.inner_mut();
-        call(hook, &mut SocketCall { session })
+        let result = call(hook, &mut SocketCall { session });
+        if result.is_err() && self.1 == DescriptorHook::Signal {
+            // The session has failed: what this comes to changes nothing for it.
+            let _ = rustix::io::write(self.as_fd(), b"?");
+        }
+        result
     }
 }
 
@@ -266,8 +280,30 @@ impl SocketSession for SabotagedSocket<'_> {
         Self: 'session,
     {
         let inner = self.0.inner.take().expect("only taken at the end");
-        inner.into_fd()
+        match (inner.into_fd(), self.1) {
+            (Ok(detached), DescriptorHook::LosePlaintext) => Ok(Detached {
+                plaintext: Vec::new(),
+                ..detached
+            }),
+            (Err(refused), DescriptorHook::GiveBackDespite(why))
+                if refused.error.kind() == ErrorKind::Misuse(why) =>
+            {
+                give_back(refused)
+            }
+            (result, _) => result,
+        }
     }
+}
+
+/// A second descriptor of the socket, whatever the session has to say.
+fn give_back(refused: DetachError<'_>) -> std::result::Result<Detached, DetachError<'_>> {
+    let Ok(fd) = refused.session.as_fd().try_clone_to_owned() else {
+        return Err(refused);
+    };
+    Ok(Detached {
+        fd,
+        plaintext: Vec::new(),
+    })
 }
 
 impl Drop for SabotagedSocket<'_> {
@@ -280,7 +316,7 @@ impl Drop for SabotagedSocket<'_> {
             let _ = session.shutdown();
             let _ = session.flush();
         }
-        if self.1 {
+        if self.1 == DescriptorHook::ShutDown {
             let _ = rustix::net::shutdown(session.as_fd(), rustix::net::Shutdown::Both);
         }
     }

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 
 use tls_core::config::DEFAULT_PENDING_OUTPUT_BOUND;
-use tls_core::{Error, ErrorKind, Misuse, Operation, Progress, Status};
+use tls_core::iana::AlertDescription;
+use tls_core::{AlertDirection, Error, ErrorKind, Misuse, Operation, Progress, Status};
 
 use super::super::Sabotage;
 use super::super::hooks::{
     BufferedMore, DeafToEof, ForgetsUnread, OnHandshake, OnRead, OnResult, OnShutdown, OnWrite,
-    PendingNothing, ShutsDownOnDrop,
+    PendingNothing, ReadsAhead, ShutsDownOnDrop,
 };
 use super::idle;
 
@@ -18,6 +19,13 @@ const HUGE: usize = 16 * 1024 * 1024;
 thread_local! {
     /// What a session has left behind on the thread.
     static LEFT_BEHIND: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+/// Whether an error is this alert of the peer's.
+fn is_from_peer(error: &Error, description: AlertDescription) -> bool {
+    error.alert().is_some_and(|alert| {
+        alert.direction == AlertDirection::Received && alert.description == description
+    })
 }
 
 pub(super) static SABOTAGES: &[Sabotage] = &[
@@ -99,6 +107,29 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
             }))
         },
         ..Sabotage::new("K2", "zero bytes mean closed")
+    },
+    Sabotage {
+        hook: || {
+            Box::new(OnRead::new(|call, buffer| {
+                let mut progress = call.read(buffer)?;
+                if progress.status == Status::WantRead {
+                    progress.status = Status::Closed;
+                }
+                Ok(progress)
+            }))
+        },
+        ..Sabotage::new("K2", "nothing to deliver is an end")
+    },
+    Sabotage {
+        hook: || {
+            Box::new(OnHandshake::new(|call| match call.handshake() {
+                Err(error) if is_from_peer(&error, AlertDescription::CLOSE_NOTIFY) => {
+                    idle(Status::Closed)
+                }
+                result => result,
+            }))
+        },
+        ..Sabotage::new("K2", "a close_notify that nobody authenticated is an end")
     },
     Sabotage {
         hook: || Box::new(DeafToEof),
@@ -218,6 +249,21 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..Sabotage::new("K5", "the alert is lost")
     },
     Sabotage {
+        hook: || Box::new(ReadsAhead::default()),
+        ..Sabotage::new("K5", "a failure overtakes the data before it")
+    },
+    Sabotage {
+        hook: || {
+            Box::new(OnRead::new(|call, buffer| match call.read(buffer) {
+                Err(error) if is_from_peer(&error, AlertDescription::CERTIFICATE_UNKNOWN) => {
+                    idle(Status::WantRead)
+                }
+                result => result,
+            }))
+        },
+        ..Sabotage::new("K5", "an alert sent as a warning is ignored in TLS 1.3")
+    },
+    Sabotage {
         hook: || Box::new(BufferedMore),
         ..Sabotage::new("K6", "more is buffered than can be read")
     },
@@ -236,6 +282,18 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
     },
     Sabotage {
         hook: || {
+            Box::new(OnHandshake::new(|call| {
+                let mut progress = call.handshake()?;
+                if let (Status::Complete, Some(length)) = (progress.status, call.input_length()) {
+                    progress.consumed = length;
+                }
+                Ok(progress)
+            }))
+        },
+        ..Sabotage::new("K6", "data behind the Finished is dropped")
+    },
+    Sabotage {
+        hook: || {
             Box::new(OnShutdown::new(|call| {
                 let mut progress = call.shutdown()?;
                 if progress.status == Status::Complete {
@@ -245,6 +303,18 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
             }))
         },
         ..Sabotage::new("K7", "shutdown does not wait for the peer's")
+    },
+    Sabotage {
+        hook: || {
+            Box::new(OnRead::new(|call, buffer| {
+                let progress = call.read(buffer)?;
+                if progress.status == Status::Closed {
+                    let _ = call.shutdown()?;
+                }
+                Ok(progress)
+            }))
+        },
+        ..Sabotage::new("K7", "the peer's close_notify is answered unasked")
     },
     Sabotage {
         hook: || Box::new(ForgetsUnread(false)),

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use tls_core::config::{ClientAuthentication, ServerResumption};
 use tls_core::iana::{CipherSuite, ProtocolVersion};
-use tls_core::{Error, ErrorKind, Facts, Role, ServerConfig, Status, Support};
+use tls_core::{Error, ErrorKind, Facts, Misuse, Role, ServerConfig, Status, Support};
 
 use super::super::Sabotage;
 use super::super::context::DescriptorHook;
 use super::super::hooks::{
-    EarlyFacts, OnFacts, OnHandshake, OnRead, OnResult, OnWrite, ReadsFirst, WantsHeaders,
+    EarlyFacts, ForgetsFacts, OnFacts, OnHandshake, OnRead, OnResult, OnWrite, ReadsFirst,
+    WantsHeaders,
 };
 use super::idle;
 use crate::pki::Pki;
@@ -69,6 +70,17 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..Sabotage::new("K10", "a chain that was not presented is told")
     },
     Sabotage {
+        hook: || Box::new(ForgetsFacts),
+        ..Sabotage::new("K10", "facts are gone once the peer has shut down")
+    },
+    Sabotage {
+        client: |backend, mut config| {
+            config.parameters.max_version = config.parameters.min_version;
+            backend.client(config)
+        },
+        ..Sabotage::new("K10", "the lowest common version is negotiated")
+    },
+    Sabotage {
         capabilities: |capabilities| {
             capabilities.alpn = Support::Unsupported("says the saboteur");
         },
@@ -88,6 +100,13 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
             backend.server(config)
         },
         ..Sabotage::new("K11", "what is configured is ignored")
+    },
+    Sabotage {
+        client: |backend, mut config| {
+            config.send_sni = true;
+            backend.client(config)
+        },
+        ..Sabotage::new("K11", "the server name is sent though it must not be")
     },
     Sabotage {
         server: |backend, config| {
@@ -256,8 +275,24 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..Sabotage::new("K19", "the descriptor is not closed")
     },
     Sabotage {
-        descriptor: DescriptorHook::ShutDownBorrowed,
+        descriptor: DescriptorHook::ShutDown,
         ..Sabotage::new("K19", "a borrowed descriptor is taken down")
+    },
+    Sabotage {
+        descriptor: DescriptorHook::Signal,
+        ..Sabotage::new("K19", "writing to a peer that is gone raises a signal")
+    },
+    Sabotage {
+        descriptor: DescriptorHook::LosePlaintext,
+        ..Sabotage::new("K19", "into_fd loses what was not read")
+    },
+    Sabotage {
+        descriptor: DescriptorHook::GiveBackDespite(Misuse::CiphertextHeld),
+        ..Sabotage::new("K19", "into_fd loses the ciphertext held")
+    },
+    Sabotage {
+        descriptor: DescriptorHook::GiveBackDespite(Misuse::BorrowedDescriptor),
+        ..Sabotage::new("K19", "into_fd gives a borrowed descriptor away")
     },
     Sabotage {
         hook: || {
