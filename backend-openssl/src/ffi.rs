@@ -250,8 +250,7 @@ unsafe extern "C" fn on_message(
     // SAFETY: "buf, len: The protocol message" (SSL_CTX_set_msg_callback(3)), of two bytes, valid
     // while the callback runs.
     let alert = unsafe { buffer.cast::<[u8; 2]>().read() };
-    let value = c_int::from(u16::from_be_bytes(alert));
-    observed.see_alert(SSL_CB_WRITE_ALERT, value);
+    observed.see_alert(SSL_CB_WRITE_ALERT, c_int::from(u16::from_be_bytes(alert)));
 }
 
 /// The one method of all our BIOs.
