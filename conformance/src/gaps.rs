@@ -9,7 +9,8 @@
 //! reason = "the engine ends the session without an alert"
 //! link = "https://example.org/issue/1"
 //! kind = "alert:none"                      # the label of the failure, exactly
-//! library = ">=0.23, <0.24"                # the versions of the library that do it
+//! library = ">=0.23, <0.24"                # the versions of the library that do it; where a
+//!                                          # backend has several libraries: "LibreSSL >=4.0, <5"
 //! test = "raw_engine_sends_no_alert"       # a test function in the files beside this one
 //! ```
 
@@ -54,18 +55,19 @@ struct Document {
 }
 
 impl Gaps {
-    /// Reads the text of a `gaps.toml`, leaving out entries for other versions of the library.
+    /// Reads the text of a `gaps.toml`, leaving out entries for other libraries and versions than
+    /// `library`: a name and a version, as `BuildInfo` shows them, or a version alone.
     ///
     /// # Errors
     ///
     /// One sentence for each thing that is wrong with the file.
-    pub fn parse(text: &str, library_version: &str) -> Result<Self, Vec<String>> {
+    pub fn parse(text: &str, library: &str) -> Result<Self, Vec<String>> {
         let document: Document =
             toml::from_str(text).map_err(|error| vec![format!("gaps.toml: {error}")])?;
         let mut gaps = Vec::new();
         let mut problems = Vec::new();
         for entry in document.gap {
-            match Gap::new(entry, library_version) {
+            match Gap::new(entry, library) {
                 Ok(Some(gap)) => gaps.push(gap),
                 Ok(None) => {}
                 Err(problem) => problems.push(problem),
@@ -84,10 +86,10 @@ impl Gaps {
     /// # Errors
     ///
     /// As [`parse`](Self::parse), and if a file cannot be read or a test is not there.
-    pub fn read(path: &Path, library_version: &str) -> Result<Self, Vec<String>> {
+    pub fn read(path: &Path, library: &str) -> Result<Self, Vec<String>> {
         let unreadable = |error| vec![format!("{} cannot be read: {error}", path.display())];
         let text = fs::read_to_string(path).map_err(unreadable)?;
-        let gaps = Self::parse(&text, library_version)?;
+        let gaps = Self::parse(&text, library)?;
         let sources =
             rust_sources(path.parent().unwrap_or_else(|| Path::new("."))).map_err(unreadable)?;
         let missing: Vec<_> = gaps
@@ -120,7 +122,7 @@ impl Gaps {
 }
 
 impl Gap {
-    fn new(entry: Entry, library_version: &str) -> Result<Option<Self>, String> {
+    fn new(entry: Entry, library: &str) -> Result<Option<Self>, String> {
         let name = format!("gap {:?}", entry.cases);
         for (field, text) in [
             ("cases", &entry.cases),
@@ -134,7 +136,7 @@ impl Gap {
                 return Err(format!("{name}: its {field} is empty"));
             }
         }
-        let applies = version_matches(&entry.library, library_version)
+        let applies = library_matches(&entry.library, library)
             .ok_or_else(|| format!("{name}: {:?} is not a version range", entry.library))?;
         let pattern = if entry.cases.contains('/') {
             entry.cases.clone()
@@ -179,6 +181,16 @@ const COMPARISONS: [(&str, Holds); 5] = [
     ("<", Ordering::is_lt),
     ("=", Ordering::is_eq),
 ];
+
+/// Whether a library is one that a range is about; `None` if that is no range. A range that names
+/// no library is about any.
+fn library_matches(range: &str, library: &str) -> Option<bool> {
+    let (name, version) = library.rsplit_once(' ').unwrap_or(("", library));
+    let start = range.find(|character: char| "<>=".contains(character))?;
+    let (wanted, range) = range.split_at(start);
+    let in_range = version_matches(range, version)?;
+    Some(in_range && [name, ""].contains(&wanted.trim()))
+}
 
 /// Whether a version lies in a range such as `>=3.0, <4`; `None` if that is no range.
 fn version_matches(range: &str, version: &str) -> Option<bool> {
@@ -264,6 +276,18 @@ mod tests {
         assert_eq!(Gaps::parse(GAP, "4.0.0").unwrap().iter().count(), 0);
         assert_eq!(Gaps::parse(GAP, "2.9").unwrap().iter().count(), 0);
         assert_eq!(Gaps::parse(GAP, "3.9.9-beta1").unwrap().iter().count(), 1);
+    }
+
+    #[test]
+    fn entries_for_other_libraries_are_left_out() {
+        let count = |text: &str, library| Gaps::parse(text, library).unwrap().iter().count();
+        assert_eq!(count(GAP, "OneSSL 3.0.19"), 1);
+        let one = GAP.replace(">=3.0, <4", "OneSSL >=3.0, <4");
+        assert_eq!(count(&one, "OneSSL 3.0.19"), 1);
+        assert_eq!(count(&one, "OneSSL 4.0.0"), 0);
+        assert_eq!(count(&one, "OtherSSL 3.0.19"), 0);
+        assert_eq!(count(&one, "3.0.19"), 0);
+        assert!(Gaps::parse(&one.replace(">=3.0, <4", ""), "OneSSL 3.0.19").is_err());
     }
 
     #[test]
