@@ -49,9 +49,9 @@ pub(crate) fn diagnose(
         return diagnosis;
     }
     let reason = codes.iter().copied().find(|&code| alert(code).is_none());
-    let own = sent.and_then(|sent| library::meaning_of_own_alert(ssl, sent, reason.is_none()));
-    if let Some(kind) = own {
-        return Diagnosis::new(kind, reason.map_or(Cow::Borrowed(REFUSED), words));
+    let here = library::meaning_here(ssl, sent, reason.map(ERR_GET_REASON));
+    if let Some((kind, sentence)) = here {
+        return Diagnosis::new(kind, sentence);
     }
     for &code in codes {
         match meaning(code) {

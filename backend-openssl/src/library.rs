@@ -7,7 +7,7 @@ use openssl::ssl::SslOptions;
 use tls_core::{BuildInfo, Support};
 
 pub(crate) use this::{
-    TRAITS, issue_no_tickets, meaning_of_own_alert, requested_server_name, watch_server_name,
+    TRAITS, issue_no_tickets, meaning_here, requested_server_name, watch_server_name,
 };
 
 /// What one library has and the other lacks.
@@ -77,18 +77,20 @@ mod this {
         context.set_num_tickets(0)
     }
 
-    /// OpenSSL gives a reason of its own for whatever it refuses.
-    pub(crate) fn meaning_of_own_alert(
+    /// OpenSSL's reasons mean the same wherever they are met.
+    pub(crate) fn meaning_here(
         _: &SslRef,
-        _: AlertDescription,
-        _: bool,
-    ) -> Option<ErrorKind> {
+        _: Option<AlertDescription>,
+        _: Option<c_int>,
+    ) -> Option<(ErrorKind, &'static str)> {
         None
     }
 }
 
 #[cfg(libressl)]
 mod this {
+    use std::ffi::c_int;
+
     use openssl::error::ErrorStack;
     use openssl::ssl::{NameType, SslContextBuilder, SslOptions, SslRef};
     use tls_core::iana::AlertDescription;
@@ -109,6 +111,10 @@ mod this {
 
     /// `SSL_state_string` after the handshake.
     const ESTABLISHED: &str = "SSLOK ";
+    /// `SSL_state_string` of a server that is about to answer a ClientHello.
+    const WRITING_SERVER_HELLO: &str = "3WSH_A";
+    /// `SSL_R_UNKNOWN`.
+    const UNKNOWN: c_int = 999;
 
     /// LibreSSL never issues TLS 1.3 tickets.
     pub(crate) fn issue_no_tickets(_: &mut SslContextBuilder) -> Result<(), ErrorStack> {
@@ -123,22 +129,35 @@ mod this {
         Ok(())
     }
 
-    /// What a fatal alert that was sent means where LibreSSL gives no reason but the alert, or one
-    /// that stands for several things; `bare` says that there was none.
-    pub(crate) fn meaning_of_own_alert(
+    /// What a failure means where LibreSSL gives no reason but the alert it `sent`, or one that
+    /// stands for several things: `reason` is the first of the library `ERR_LIB_SSL` or another.
+    pub(crate) fn meaning_here(
         ssl: &SslRef,
-        sent: AlertDescription,
-        bare: bool,
-    ) -> Option<ErrorKind> {
-        let unshared = match sent {
-            AlertDescription::NO_APPLICATION_PROTOCOL => SharedParameter::ApplicationProtocol,
-            // Without a reason it was the version in the header of a record.
-            AlertDescription::PROTOCOL_VERSION if !bare && ssl.state_string() != ESTABLISHED => {
-                SharedParameter::Version
+        sent: Option<AlertDescription>,
+        reason: Option<c_int>,
+    ) -> Option<(ErrorKind, &'static str)> {
+        let state = ssl.state_string();
+        let (unshared, sentence) = match (sent, reason) {
+            (Some(AlertDescription::NO_APPLICATION_PROTOCOL), _) => (
+                SharedParameter::ApplicationProtocol,
+                "the client offers only application protocols that this server does not have",
+            ),
+            // It was the version in the header of a record.
+            (Some(AlertDescription::PROTOCOL_VERSION), None) if state != ESTABLISHED => {
+                return Some((ErrorKind::Protocol, "the peer does not speak TLS"));
             }
+            (Some(AlertDescription::PROTOCOL_VERSION), Some(_)) if state != ESTABLISHED => (
+                SharedParameter::Version,
+                "the peer speaks no protocol version that is enabled here",
+            ),
+            // A HelloRetryRequest needs a group to ask for; all else that fails there says why.
+            (None, Some(UNKNOWN)) if state == WRITING_SERVER_HELLO => (
+                SharedParameter::CipherSuite,
+                "the client offers only groups that this server does not have",
+            ),
             _ => return None,
         };
-        Some(ErrorKind::NoSharedParameters(unshared))
+        Some((ErrorKind::NoSharedParameters(unshared), sentence))
     }
 
     /// The name the client asked for, in lower case.

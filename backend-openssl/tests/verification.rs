@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{
     Leaf, Mode, Outcome, Pki, SERVER_NAME, client_config, common_name, connect, connect_to,
-    everywhere, server_config, to,
+    everywhere, name_mismatch, server_config, to,
 };
 use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 use tls_core::config::{ClientAuthentication, Roots};
@@ -76,19 +76,19 @@ fn servers_are_refused_for_what_is_wrong_with_them() {
         (
             pki.server_for(&["other.example"]),
             CertificateProblem::NameMismatch,
-            AlertDescription::BAD_CERTIFICATE,
+            name_mismatch(),
         ),
         (
             pki.issue(&[], |params| {
                 params.distinguished_name = common_name(SERVER_NAME);
             }),
             CertificateProblem::NameMismatch,
-            AlertDescription::BAD_CERTIFICATE,
+            name_mismatch(),
         ),
         (
             pki.issue(&["serv*.example"], |_| {}),
             CertificateProblem::NameMismatch,
-            AlertDescription::BAD_CERTIFICATE,
+            name_mismatch(),
         ),
         (
             pki.issue(&[SERVER_NAME], |params| {
@@ -173,11 +173,7 @@ fn an_address_matches_addresses_only_and_is_never_sent() {
                     server_config(pki.server_for(&names)),
                     to(address),
                 );
-                refused_by_client(
-                    &outcome,
-                    CertificateProblem::NameMismatch,
-                    AlertDescription::BAD_CERTIFICATE,
-                );
+                refused_by_client(&outcome, CertificateProblem::NameMismatch, name_mismatch());
             }
         });
     }
@@ -192,11 +188,7 @@ fn an_address_matches_addresses_only_and_is_never_sent() {
         server_config(as_name),
         to("192.0.2.7"),
     );
-    refused_by_client(
-        &outcome,
-        CertificateProblem::NameMismatch,
-        AlertDescription::BAD_CERTIFICATE,
-    );
+    refused_by_client(&outcome, CertificateProblem::NameMismatch, name_mismatch());
 }
 
 #[test]
@@ -215,11 +207,7 @@ fn without_sni_the_name_is_still_verified() {
             config(),
             server_config(pki.server_for(&["other.example"])),
         );
-        refused_by_client(
-            &outcome,
-            CertificateProblem::NameMismatch,
-            AlertDescription::BAD_CERTIFICATE,
-        );
+        refused_by_client(&outcome, CertificateProblem::NameMismatch, name_mismatch());
     });
 }
 

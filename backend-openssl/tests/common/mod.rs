@@ -13,7 +13,7 @@ pub(crate) use pair::{Mode, Outcome, Pair};
 pub(crate) use pki::{Leaf, Pki, SERVER_NAME, common_name};
 
 use backend_openssl::OpenSsl;
-use tls_core::iana::ProtocolVersion;
+use tls_core::iana::{AlertDescription, ProtocolVersion};
 use tls_core::{Backend, Capabilities, ClientConfig, ServerConfig, SessionOptions};
 
 /// Runs a check in both modes and both versions.
@@ -59,6 +59,19 @@ pub(crate) fn connect_to(
 /// Options for a session with this server.
 pub(crate) fn to(name: &str) -> SessionOptions {
     SessionOptions::to_server(name).expect("a server name")
+}
+
+/// Whether the library here is LibreSSL, for what the two answer differently.
+pub(crate) fn is_libressl() -> bool {
+    Backend::build_info(&OpenSsl::new()).library == "LibreSSL"
+}
+
+/// The alert for a certificate of another name: RFC 8446 section 6.2 has two that fit.
+pub(crate) fn name_mismatch() -> AlertDescription {
+    if is_libressl() {
+        return AlertDescription::CERTIFICATE_UNKNOWN;
+    }
+    AlertDescription::BAD_CERTIFICATE
 }
 
 /// What the library here can do.
