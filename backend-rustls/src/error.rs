@@ -23,13 +23,13 @@ pub(crate) fn session_error(
         return Error::peer_alert(iana_alert(*received), operation);
     }
     let built = with_sent(Error::new(kind(&error), operation), sent);
-    let built = built.with_detail(limit(&error));
+    let built = built.with_detail(detail(&error));
     built.with_source(Arc::new(error))
 }
 
-/// Which limit the peer has overstepped (K4), if it is one that rustls keeps. It sends no alert for
-/// any of them.
-fn limit(error: &RustlsError) -> &'static str {
+/// What rustls's own words leave out: which limit the peer has overstepped (K4), of those that
+/// rustls keeps and sends no alert for, and what it holds against an authority.
+fn detail(error: &RustlsError) -> &'static str {
     match error {
         RustlsError::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => {
             "a handshake message has 64 KiB or more"
@@ -45,6 +45,9 @@ fn limit(error: &RustlsError) -> &'static str {
         }
         RustlsError::PeerMisbehaved(PeerMisbehaved::TooManyWarningAlertsReceived) => {
             "more than 4 warning alerts"
+        }
+        RustlsError::InvalidCertificate(error) if is_authority(error) => {
+            "it is the certificate of an authority (CA:TRUE), which rustls takes from no peer"
         }
         _ => "",
     }
@@ -121,8 +124,16 @@ fn problem(error: &CertificateError) -> CertificateProblem {
         C::UnsupportedSignatureAlgorithm
         | C::UnsupportedSignatureAlgorithmContext { .. }
         | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => CertificateProblem::Weak,
+        error if is_authority(error) => CertificateProblem::WrongPurpose,
         _ => CertificateProblem::Other,
     }
+}
+
+/// Whether the certificate presented is an authority's own, which rustls takes from no peer and
+/// OpenSSL does: what `openssl req -x509` makes is one. The type inside is not rustls's to give, so
+/// only its name can be asked.
+fn is_authority(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity")
 }
 
 /// Which alert rustls sends with an error once it encrypts and the alert cannot be read off the

@@ -33,6 +33,17 @@ fn server_refused(
 }
 
 #[test]
+fn an_authority_that_serves_is_refused_in_words() {
+    let authority = Authority::new();
+    let identity = authority.authority_as_server();
+    for error in server_refused(identity, &authority, &to_server()) {
+        let problem = ErrorKind::Certificate(CertificateProblem::WrongPurpose);
+        assert_eq!(error.kind(), problem);
+        assert!(error.detail().contains("CA:TRUE"), "{error}");
+    }
+}
+
+#[test]
 fn servers_are_refused_with_the_fitting_alert() {
     let authority = Authority::new();
     let stranger = Authority::new();

@@ -64,6 +64,13 @@ impl Authority {
         self.issue(params)
     }
 
+    /// An authority with a server's name, as `openssl req -x509` makes them.
+    pub(crate) fn authority_as_server(&self) -> Identity {
+        let mut params = params(&["server.test"]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.issue(params)
+    }
+
     fn issue(&self, params: CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
