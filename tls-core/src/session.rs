@@ -141,9 +141,10 @@ pub trait BufferSession: Session {
     /// `Complete` with the bytes produced; what did not fit is kept for the next call, for which
     /// `input` may be empty. `WantRead` when all input was consumed and nothing is left to deliver.
     /// `WantWrite` only if a reply is owed to the peer and there is no room for it within the bound
-    /// on pending output and 4 KiB more. `Closed` after an authenticated close_notify, at which
-    /// point bytes that follow it are left with the caller (K2). An empty `plaintext` gives
-    /// `Complete` and consumes nothing (K17).
+    /// on pending output and 4 KiB more; otherwise the reply is pending output, to be drained even
+    /// if nothing is written, for the peer may wait for it. `Closed` after an authenticated
+    /// close_notify, at which point bytes that follow it are left with the caller (K2). An empty
+    /// `plaintext` gives `Complete` and consumes nothing (K17).
     ///
     /// # Errors
     ///

@@ -208,7 +208,11 @@ impl<B: BufferSession> Driver<B> {
                     self.require_progress(progress.consumed > 0, Operation::Read)?;
                 }
                 Status::WantRead => {
-                    if wait == Wait::Forbidden || !self.receive(transport, Operation::Read)? {
+                    if wait == Wait::Forbidden {
+                        return Ok(Progress::idle(Status::WantRead));
+                    }
+                    self.send_replies(transport)?;
+                    if !self.receive(transport, Operation::Read)? {
                         return Ok(Progress::idle(Status::WantRead));
                     }
                 }
@@ -408,6 +412,16 @@ impl<B: BufferSession> Driver<B> {
         let held = self.pending_output() > 0 || self.unflushed;
         self.require_progress(held, operation)?;
         self.send_and_flush(transport, operation)
+    }
+
+    /// Sends what reading made the session owe, a KeyUpdate or a refusal to renegotiate: the peer
+    /// may wait for it while this side waits for the peer. A transport that would block has it in
+    /// front of the next bytes.
+    fn send_replies(&mut self, transport: &mut impl Transport) -> Result<()> {
+        if self.session.pending_output() > 0 {
+            self.send_and_flush(transport, Operation::Read)?;
+        }
+        Ok(())
     }
 
     /// Sends everything held, and has the transport pass it on; `false` if it would block.

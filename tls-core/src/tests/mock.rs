@@ -99,6 +99,11 @@ impl Mock {
         mock
     }
 
+    /// Queues a record for the peer, as an engine does that answers one.
+    pub(super) fn owe(&mut self, content_type: u8, payload: &[u8]) {
+        self.output.extend(record(content_type, payload));
+    }
+
     fn put(&mut self, output: &mut [u8]) -> usize {
         let count = output.len().min(self.output.len());
         for (to, from) in output.iter_mut().zip(self.output.drain(..count)) {

@@ -375,3 +375,13 @@ fn pass_over(fault: Fault) {
         assert_eq!(near.buffered(), 0);
     }
 }
+
+#[test]
+fn a_reply_leaves_though_nothing_is_written() {
+    let (mut pump, mut peer) = connect_bare();
+    pump.session_mut().owe(HANDSHAKE, b"reply");
+    let progress = pump.read(&mut [0; 16]).unwrap();
+    assert_eq!(progress.status, Status::WantRead);
+    assert_eq!(take(&mut peer), record(HANDSHAKE, b"reply"));
+    assert_eq!(pump.pending_output(), 0);
+}
