@@ -7,7 +7,7 @@ use tls_core::support::OUTPUT_RESERVE;
 
 use crate::buffer::Buffer;
 use crate::framing::Framing;
-use crate::limits::HelloWatch;
+use crate::limits::{HelloWatch, poison};
 
 /// Which call of the engine is under way, as far as its BIO behaves differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,9 @@ impl Wire {
 
     /// Hands `input` to the engine, at most as far as the current record goes.
     pub(crate) fn give(&mut self, input: &[u8], buffer: &mut [MaybeUninit<u8>]) -> WireRead {
+        if self.begins_like_ssl2(input) {
+            self.poison = Some(poison(None));
+        }
         if let Some(header) = self.poison {
             let length = fill(buffer, &header);
             if length == header.len() {
@@ -133,6 +136,13 @@ impl Wire {
             0 => WireRead::Nothing,
             given => WireRead::Input(given),
         }
+    }
+
+    /// Whether a server's input begins with a hello in the format of SSL 2.0. OpenSSL would answer
+    /// it; RFC 8446 appendix D.5 advises against that, and its framing is none that is followed here.
+    fn begins_like_ssl2(&self, input: &[u8]) -> bool {
+        let begins = self.framing.finished() == 0 && !self.framing.in_record();
+        begins && self.hello.is_some() && input.first().is_some_and(|first| first & 0x80 != 0)
     }
 
     fn holds_back(&self) -> bool {

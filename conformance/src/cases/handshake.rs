@@ -376,7 +376,10 @@ fn tickets_may_wait(scene: &Scene<'_>) -> CaseResult {
 }
 
 fn not_tls(scene: &Scene<'_>) -> CaseResult {
-    let inputs: [(&str, &[u8]); 5] = [
+    // A ClientHello in the format of SSL 2.0, which RFC 8446 appendix D.5 advises to refuse.
+    let mut ancient = vec![0x80, 28, 1, 3, 3, 0, 3, 0, 0, 0, 16, 0, 0xc0, 0x2b];
+    ancient.extend([0x5a; 16]);
+    let inputs: [(&str, &[u8]); 6] = [
         (
             "an HTTP request",
             b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -385,6 +388,7 @@ fn not_tls(scene: &Scene<'_>) -> CaseResult {
         ("an SSH greeting", b"SSH-2.0-OpenSSH_9.6\r\n"),
         ("zeros", &[0; 64]),
         ("ones", &[0xff; 64]),
+        ("a hello of SSL 2.0", &ancient),
     ];
     for side in Side::BOTH {
         for (what, input) in inputs {
