@@ -160,22 +160,31 @@ impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
         if plaintext.is_empty() {
             return self.core.write(plaintext, &mut [], 0);
         }
-        let bound = self.core.bound;
         let mut taken = 0;
+        match self.gather(plaintext, &mut taken) {
+            // What was taken is the session's: its failure waits for the next call.
+            Err(_) if taken > 0 => Ok(written(Status::Complete, taken)),
+            status => status.map(|status| written(status, taken)),
+        }
+    }
+
+    /// Encrypts and sends until all is taken or nothing more is; counts in `taken`.
+    fn gather(&mut self, plaintext: &[u8], taken: &mut usize) -> Result<Status> {
+        let bound = self.core.bound;
         let mut blocked = false;
         loop {
             // While the socket takes what is gathered it gets it in large pieces; once it does
             // not, gathering goes on to the bound without asking it again.
             let target = if blocked { bound } else { bound.min(GATHER) };
-            let progress = self.core.write(&plaintext[taken..], &mut [], target)?;
-            taken += progress.consumed;
+            let progress = self.core.write(&plaintext[*taken..], &mut [], target)?;
+            *taken += progress.consumed;
             if !blocked {
                 blocked = !self.send_pending(Operation::Write)?;
             }
             let full = self.core.pending() >= bound || (target == bound && progress.consumed == 0);
-            if (blocked && full) || taken == plaintext.len() || progress.status == Status::WantRead
-            {
-                return Ok(written(progress.status, taken));
+            let done = *taken == plaintext.len() || progress.status == Status::WantRead;
+            if done || blocked && full {
+                return Ok(progress.status);
             }
         }
     }

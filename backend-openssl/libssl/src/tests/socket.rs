@@ -200,7 +200,9 @@ fn the_end_of_the_stream_is_a_truncation_behind_its_data() {
 fn a_peer_that_is_gone_is_a_reset_without_a_signal() {
     let (mut session, peer) = open();
     drop(peer);
-    let error = session.write(b"data").unwrap_err();
+    let progress = session.write(b"data").unwrap();
+    assert_eq!(progress.consumed, 4, "what was taken is told first");
+    let error = session.write(b"more").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Reset);
     assert!(std::error::Error::source(&error).is_some(), "{error}");
     assert_eq!(session.pending_output(), 0);
