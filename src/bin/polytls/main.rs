@@ -47,13 +47,25 @@ fn main() -> ExitCode {
 }
 
 fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env();
+    let set = std::env::var_os(EnvFilter::DEFAULT_ENV).is_some_and(|value| !value.is_empty());
+    let refused = filter
+        .as_ref()
+        .err()
+        .filter(|_| set)
+        .map(ToString::to_string);
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
+    if let Some(error) = refused {
+        tracing::warn!(
+            "{} is not understood, info is logged: {error}",
+            EnvFilter::DEFAULT_ENV
+        );
+    }
 }
 
 /// Writes a report to stdout; a reader that went away early is not a failure.
