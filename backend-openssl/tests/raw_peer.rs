@@ -240,7 +240,7 @@ fn what_is_no_tls_is_a_protocol_error_in_one_sentence() {
     let mut client = ClientConfig::new(Roots::default());
     client.dangerous.accept_any_certificate = true;
     let client = OpenSsl::new().client(client).expect("a client context");
-    let cases: [(&[u8], &str); 5] = [
+    let cases: [(&[u8], &str); 6] = [
         (
             b"GET / HTTP/1.1\r\nHost: server.example\r\n\r\n",
             "speaks plain HTTP",
@@ -252,6 +252,11 @@ fn what_is_no_tls_is_a_protocol_error_in_one_sentence() {
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak TLS"),
         (&[0xff; 64], "does not speak TLS"),
+        // The beginning of a hello in the format of SSL 2.0.
+        (
+            b"\x80\x1c\x01\x03\x03\x00\x03\x00\x00",
+            "does not speak TLS",
+        ),
     ];
     for (bytes, said) in cases {
         // LibreSSL looks no further than at the header of a record.

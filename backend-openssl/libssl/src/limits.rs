@@ -120,6 +120,9 @@ pub(crate) const fn poison(version: Option<ProtocolVersion>) -> [u8; 5] {
     }
 }
 
+/// A record header that the engine takes for something else than TLS.
+pub(crate) const NOT_TLS: [u8; 5] = [0xff; 5];
+
 /// The largest slice the libraries' `int` lengths can name.
 pub(crate) const MAX_LENGTH: usize = c_int::MAX as usize;
 

@@ -7,7 +7,7 @@ use tls_core::support::OUTPUT_RESERVE;
 
 use crate::buffer::Buffer;
 use crate::framing::Framing;
-use crate::limits::{HelloWatch, poison};
+use crate::limits::{HelloWatch, NOT_TLS};
 
 /// Which call of the engine is under way, as far as its BIO behaves differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Wire {
     /// Hands `input` to the engine, at most as far as the current record goes.
     pub(crate) fn give(&mut self, input: &[u8], buffer: &mut [MaybeUninit<u8>]) -> WireRead {
         if self.begins_like_ssl2(input) {
-            self.poison = Some(poison(None));
+            self.poison = Some(NOT_TLS);
         }
         if let Some(header) = self.poison {
             let length = fill(buffer, &header);
