@@ -66,7 +66,8 @@ pub unsafe trait LibSsl: Debug + Send + 'static {
     unsafe fn attach(&mut self, data: *mut c_void) -> bool;
 
     /// `SSL_set_fd`: the library itself reads and writes the descriptor, and never closes it;
-    /// `SSL_MODE_AUTO_RETRY` off, so that one call processes one record. `false` if the library is out of memory or was built without sockets.
+    /// `SSL_MODE_AUTO_RETRY` off, so that one call processes one record. `false` if the library is
+    /// out of memory or was built without sockets.
     #[cfg(unix)]
     fn attach_fd(&mut self, fd: std::os::fd::RawFd) -> bool;
 
