@@ -1,0 +1,3 @@
+//! The polytls backend over BoringSSL.
+
+#![deny(unsafe_code)]
