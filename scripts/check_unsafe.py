@@ -8,6 +8,7 @@ import sys
 
 ALLOWED = (
     "backend-*/src/ffi.rs",
+    "backend-*/src/ffi/*.rs",
     "backend-openssl/libssl/src/ffi.rs",
     "backend-openssl/libssl/src/bio.rs",
     "backend-openssl/libssl/src/mock.rs",  # plays the C library in tests
