@@ -10,9 +10,9 @@ use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::sha::Sha256;
 use openssl::ssl::{ClientHelloResponse, Ssl, SslAlert, SslContextBuilder, SslRef};
+use tls_libssl::{BINDING, requested_host};
 
 use crate::ffi;
-use crate::library::BINDING;
 
 /// Keeps the name that each client asks for, and has sessions resumed only under the name they
 /// were made under, among those of `binding`.
@@ -22,7 +22,7 @@ pub(crate) fn watch(
 ) -> Result<(), ErrorStack> {
     let index = index()?;
     context.set_client_hello_callback(move |ssl: &mut SslRef, _: &mut SslAlert| {
-        let name = ffi::client_hello_server_name(ssl).and_then(parse);
+        let name = ffi::client_hello_server_name(ssl).and_then(requested_host);
         let narrowed = name.as_deref().map(|name| narrow(&binding, name));
         ffi::set_session_id_context(ssl, narrowed.as_ref().unwrap_or(&binding))?;
         ssl.set_ex_data(index, name);
@@ -51,54 +51,4 @@ fn narrow(binding: &[u8; BINDING], name: &str) -> [u8; BINDING] {
     hash.update(binding);
     hash.update(name.as_bytes());
     hash.finish()
-}
-
-/// Reads the extension: a list of names, of which only one of type host_name (0) is defined. What
-/// is malformed is no name here; the engine itself then refuses the ClientHello.
-fn parse(extension: &[u8]) -> Option<String> {
-    let (list, rest) = length_prefixed(extension)?;
-    let (&0, entry) = list.split_first()? else {
-        return None;
-    };
-    let (name, more) = length_prefixed(entry)?;
-    if !rest.is_empty() || !more.is_empty() || name.is_empty() || !name.is_ascii() {
-        return None;
-    }
-    Some(String::from_utf8_lossy(name).to_ascii_lowercase())
-}
-
-fn length_prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-
-    #[test]
-    fn a_host_name_is_read_in_lower_case() {
-        let extension = b"\x00\x0c\x00\x00\x09A.Example";
-        assert_eq!(parse(extension).as_deref(), Some("a.example"));
-    }
-
-    #[test]
-    fn torn_and_overlong_lists_are_no_name() {
-        let whole = b"\x00\x0c\x00\x00\x09a.example";
-        for end in 0..whole.len() {
-            assert_eq!(parse(&whole[..end]), None, "{end} bytes");
-        }
-        assert_eq!(parse(b"\x00\x0c\x00\x00\x09a.exampleX"), None);
-        assert_eq!(parse(b"\x00\x0d\x00\x00\x09a.exampleX"), None);
-        assert_eq!(
-            parse(b"\x00\x0c\x01\x00\x09a.example"),
-            None,
-            "another type"
-        );
-        assert_eq!(
-            parse(b"\x00\x0c\x00\x00\x09a.exampl\xff"),
-            None,
-            "not ASCII"
-        );
-    }
 }

@@ -1,65 +1,45 @@
 //! Contexts: a checked configuration, lowered once into an `SSL_CTX`.
 
-use std::fmt;
-#[cfg(unix)]
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
-
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslVersion,
+    AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSession,
+    SslVersion,
 };
 use tls_core::config::{Checked, Identity, Parameters, SessionOptions};
 use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
 use tls_core::pki_types::ServerName;
-#[cfg(unix)]
-use tls_core::support::Descriptor;
-use tls_core::{
-    ClientConfig, ConfigProblem, Context, Error, Feature, Operation, Result, Role, ServerConfig,
-};
-use tls_libssl::Setup;
+use tls_core::{ClientConfig, ConfigProblem, Error, Feature, Operation, Result, ServerConfig};
+use tls_libssl::{ClientStore, EngineContext, Side, alpn_wire_format};
 
 use crate::error::{self, configure};
 use crate::ffi::OpenSslEngine;
-use crate::resumption::{self, ClientStore};
-use crate::session::BufferSession;
-#[cfg(unix)]
-use crate::session::SocketSession;
-use crate::{caps, ffi, library, private_key, server_name, verify};
+use crate::{caps, ffi, library, private_key, resumption, server_name, verify};
 
 /// The largest list of certificates a peer may send, in bytes: the largest handshake message the
 /// contract allows (K4).
 const MAX_CERTIFICATE_LIST: usize = 128 * 1024;
 
 /// A client or server configuration made ready in OpenSSL's terms; clones share it.
-#[derive(Clone)]
-pub struct OpenSslContext(Arc<Inner>);
+pub type OpenSslContext = EngineContext<Lowered>;
 
-struct Inner {
+/// An `SSL_CTX`, and what its sessions need of the configuration besides.
+pub struct Lowered {
     context: SslContext,
-    side: Side,
-}
-
-enum Side {
-    Client {
-        config: Checked<ClientConfig>,
-        store: Option<ClientStore>,
-    },
-    Server(Checked<ServerConfig>),
+    side: Side<SslSession>,
 }
 
 /// Lowers a client configuration.
 pub(crate) fn client(config: Checked<ClientConfig>) -> Result<OpenSslContext> {
     let mut context = base(SslMethod::tls_client(), &config.parameters)?;
     if !config.parameters.alpn.is_empty() {
-        configure(context.set_alpn_protos(&wire_format(&config.parameters.alpn)))?;
+        configure(context.set_alpn_protos(&alpn_wire_format(&config.parameters.alpn)))?;
     }
     if let Some(identity) = &config.identity {
         set_identity(&mut context, identity)?;
     }
     verify::servers(&mut context, &config)?;
-    let store = configure(ClientStore::install(&mut context, &config.resumption))?;
-    Ok(OpenSslContext::new(context, Side::Client { config, store }))
+    let store = configure(resumption::install_client(&mut context, &config.resumption))?;
+    Ok(lowered(context, Side::Client { config, store }))
 }
 
 /// Lowers a server configuration.
@@ -76,7 +56,14 @@ pub(crate) fn server(config: Checked<ServerConfig>) -> Result<OpenSslContext> {
     set_identity(&mut context, &config.identity)?;
     verify::clients(&mut context, &config.client_authentication)?;
     configure(resumption::install_server(&mut context, &config))?;
-    Ok(OpenSslContext::new(context, Side::Server(config)))
+    Ok(lowered(context, Side::Server(config)))
+}
+
+fn lowered(context: SslContextBuilder, side: Side<SslSession>) -> OpenSslContext {
+    EngineContext::new(Lowered {
+        context: context.build(),
+        side,
+    })
 }
 
 /// What both sides have in common. Everything is set, so that neither the library's defaults nor
@@ -157,39 +144,12 @@ fn unsupported(feature: Feature) -> impl FnOnce(ErrorStack) -> Error {
     move |errors| Error::unsupported(feature, error::reasons(&errors))
 }
 
-/// The names, each behind a byte that gives its length: RFC 7301 section 3.1.
-fn wire_format(protocols: &[Vec<u8>]) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for protocol in protocols {
-        wire.extend(u8::try_from(protocol.len()));
-        wire.extend_from_slice(protocol);
-    }
-    wire
-}
-
 /// Chooses by the server's own order; a client that offers only others is refused.
 fn select_alpn(context: &mut SslContextBuilder, protocols: &[Vec<u8>]) {
     let protocols = protocols.to_vec();
     context.set_alpn_select_callback(move |_, offered| {
-        protocols
-            .iter()
-            .find_map(|protocol| AlpnNames(offered).find(|name| name == protocol))
-            .ok_or(AlpnError::ALERT_FATAL)
+        tls_libssl::select_alpn(&protocols, offered).ok_or(AlpnError::ALERT_FATAL)
     });
-}
-
-/// The names in a client's list; ends early where the list is torn.
-struct AlpnNames<'a>(&'a [u8]);
-
-impl<'a> Iterator for AlpnNames<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (length, rest) = self.0.split_first()?;
-        let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-        self.0 = rest;
-        Some(name)
-    }
 }
 
 fn set_identity(context: &mut SslContextBuilder, identity: &Identity) -> Result<()> {
@@ -226,21 +186,23 @@ fn set_identity(context: &mut SslContextBuilder, identity: &Identity) -> Result<
         .map_err(error::config(ConfigProblem::PrivateKey, "the private key"))
 }
 
-impl OpenSslContext {
-    fn new(context: SslContextBuilder, side: Side) -> Self {
-        Self(Arc::new(Inner {
-            context: context.build(),
-            side,
-        }))
+impl tls_libssl::Lowered for Lowered {
+    type Engine = OpenSslEngine;
+    type Kept = SslSession;
+
+    fn side(&self) -> &Side<SslSession> {
+        &self.side
     }
 
     fn engine(&self, options: &SessionOptions) -> Result<OpenSslEngine> {
         error::isolated(|| OpenSslEngine::new(self.ssl(options)?))
     }
+}
 
+impl Lowered {
     fn ssl(&self, options: &SessionOptions) -> Result<Ssl> {
         let failed = || error::backend(Operation::CreateSession);
-        match &self.0.side {
+        match &self.side {
             Side::Client { config, store } => {
                 let name = config.server_name(options, caps::capabilities())?;
                 self.client_ssl(config, store.as_ref(), name, options)
@@ -248,7 +210,7 @@ impl OpenSslContext {
             }
             Side::Server(config) => {
                 config.check_session(options)?;
-                let mut ssl = Ssl::new(&self.0.context).map_err(failed())?;
+                let mut ssl = Ssl::new(&self.context).map_err(failed())?;
                 ssl.set_accept_state();
                 Ok(ssl)
             }
@@ -258,77 +220,19 @@ impl OpenSslContext {
     fn client_ssl(
         &self,
         config: &ClientConfig,
-        store: Option<&ClientStore>,
+        store: Option<&ClientStore<SslSession>>,
         name: Option<ServerName<'static>>,
         options: &SessionOptions,
     ) -> std::result::Result<Ssl, ErrorStack> {
-        let mut ssl = Ssl::new(&self.0.context)?;
+        let mut ssl = Ssl::new(&self.context)?;
         ssl.set_connect_state();
         verify::expect(&mut ssl, config, name.as_ref())?;
         if let Some(name) = name.as_ref().filter(|_| config.send_sni) {
             server_name::send(&mut ssl, name)?;
         }
         if let Some(store) = store {
-            store.offer(&mut ssl, name, options)?;
+            resumption::offer(store, &mut ssl, name, options)?;
         }
         Ok(ssl)
-    }
-
-    fn setup(&self) -> Setup {
-        let parameters = match &self.0.side {
-            Side::Client { config, .. } => &config.parameters,
-            Side::Server(config) => &config.parameters,
-        };
-        Setup {
-            role: self.role(),
-            pending_output_bound: parameters.pending_output_bound,
-            quiet_shutdown: parameters.quiet_shutdown,
-            socket_transport: parameters.socket_transport,
-        }
-    }
-}
-
-impl Context for OpenSslContext {
-    type Buffer = BufferSession;
-    #[cfg(unix)]
-    type Socket<'fd> = SocketSession<'fd>;
-
-    fn role(&self) -> Role {
-        match self.0.side {
-            Side::Client { .. } => Role::Client,
-            Side::Server(_) => Role::Server,
-        }
-    }
-
-    fn buffer_session(&self, options: SessionOptions) -> Result<Self::Buffer> {
-        BufferSession::new(self.engine(&options)?, &self.setup())
-    }
-
-    #[cfg(unix)]
-    fn socket_session(
-        &self,
-        fd: OwnedFd,
-        options: SessionOptions,
-    ) -> Result<Self::Socket<'static>> {
-        let engine = self.engine(&options)?;
-        SocketSession::new(engine, &self.setup(), Descriptor::Owned(fd))
-    }
-
-    #[cfg(unix)]
-    fn socket_session_borrowed<'fd>(
-        &self,
-        fd: BorrowedFd<'fd>,
-        options: SessionOptions,
-    ) -> Result<Self::Socket<'fd>> {
-        let engine = self.engine(&options)?;
-        SocketSession::new(engine, &self.setup(), Descriptor::Borrowed(fd))
-    }
-}
-
-impl fmt::Debug for OpenSslContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenSslContext")
-            .field("role", &self.role())
-            .finish_non_exhaustive()
     }
 }

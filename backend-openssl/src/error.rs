@@ -1,145 +1,89 @@
 //! What the library's errors mean: one table from its reason codes to our kinds.
 
-use std::borrow::Cow;
 use std::ffi::{c_int, c_ulong};
 
 use openssl::error::ErrorStack;
-use openssl::ssl::SslRef;
 use openssl_sys::{ERR_GET_LIB, ERR_GET_REASON};
 use tls_core::iana::AlertDescription;
-use tls_core::{
-    CertificateProblem, ConfigProblem, Error, ErrorKind, Operation, Result, SharedParameter,
-};
-use tls_libssl::Diagnosis;
+use tls_core::{ConfigProblem, Error, ErrorKind, Operation, Result};
+use tls_libssl::{Diagnose, Diagnosis, Meaning, Reason};
 
+use crate::ffi::{self, OpenSslEngine};
 use crate::library::{self, TRAITS};
-use crate::{ffi, verify};
+use crate::verify;
 
 /// `ERR_LIB_SSL`, in both libraries.
 const LIB_SSL: c_int = 20;
-/// `SSL_AD_REASON_OFFSET`: reasons from here on are alerts, of the peer or (in LibreSSL) our own.
-const ALERT_OFFSET: c_int = 1000;
-
-/// For a library that refuses something and says why by its alert alone.
-const REFUSED: &str = "the library refuses what the peer has sent";
-
-/// What a reason of the library `ERR_LIB_SSL` means.
-enum Meaning {
-    /// The peer's chain was refused; the verification result says why.
-    VerifyFailed,
-    /// This, and nothing else.
-    Kind(ErrorKind),
-    /// This, in a sentence clearer than the library's.
-    Explained(ErrorKind, &'static str),
-}
-
-/// What a failure of a session means. `codes` is the error queue, oldest first; `sent` is the fatal
-/// alert that was sent, if any.
-///
-/// The first code that says something decides: later ones only say where it was met.
-pub(crate) fn diagnose(
-    ssl: &SslRef,
-    sent: Option<AlertDescription>,
-    codes: &[c_ulong],
-) -> Diagnosis {
-    let received = |&alert: &AlertDescription| Some(alert) != sent;
-    if let Some(alert) = codes.iter().copied().filter_map(alert).find(received) {
-        let mut diagnosis = Diagnosis::new(ErrorKind::PeerAlert, "");
-        diagnosis.alert_received = Some(alert);
-        return diagnosis;
-    }
-    let reason = codes.iter().copied().find(|&code| alert(code).is_none());
-    let here = library::meaning_here(ssl, sent, reason.map(ERR_GET_REASON));
-    if let Some((kind, sentence)) = here {
-        return Diagnosis::new(kind, sentence);
-    }
-    for &code in codes {
-        match meaning(code) {
-            None => {}
-            Some(Meaning::VerifyFailed) => return verify::refusal(ssl),
-            Some(Meaning::Kind(kind)) => return Diagnosis::new(kind, words(code)),
-            Some(Meaning::Explained(kind, sentence)) => return Diagnosis::new(kind, sentence),
+impl Diagnose for OpenSslEngine {
+    fn reason(&self, code: c_ulong) -> Reason {
+        Reason {
+            of_ssl: ERR_GET_LIB(code) == LIB_SSL,
+            number: ERR_GET_REASON(code),
         }
     }
-    match reason {
-        // Whatever else the library objects to came from the peer: it was the peer's bytes that
-        // it was working on.
-        Some(reason) => Diagnosis::new(ErrorKind::Protocol, words(reason)),
-        None if sent.is_some() => Diagnosis::new(ErrorKind::Protocol, REFUSED),
-        None => Diagnosis::new(ErrorKind::Backend, "the library failed without saying why"),
+
+    fn meaning(&self, reason: Reason) -> Option<Meaning> {
+        meaning(reason)
+    }
+
+    fn words(&self, code: c_ulong) -> Option<&'static str> {
+        ffi::reason(code)
+    }
+
+    fn refusal(&self) -> Diagnosis {
+        verify::refusal(self.ssl())
+    }
+
+    fn meaning_here(
+        &self,
+        sent: Option<AlertDescription>,
+        reason: Option<c_int>,
+    ) -> Option<(ErrorKind, &'static str)> {
+        library::meaning_here(self.ssl(), sent, reason)
     }
 }
 
-fn alert(code: c_ulong) -> Option<AlertDescription> {
-    let alert = ERR_GET_REASON(code) - ALERT_OFFSET;
-    if ERR_GET_LIB(code) != LIB_SSL {
-        return None;
-    }
-    u8::try_from(alert).ok().map(AlertDescription)
-}
-
-fn meaning(code: c_ulong) -> Option<Meaning> {
-    let reason = ERR_GET_REASON(code);
-    if reason == TRAITS.out_of_memory || reason == TRAITS.internal_error {
+fn meaning(reason: Reason) -> Option<Meaning> {
+    let Reason { of_ssl, number } = reason;
+    if number == TRAITS.out_of_memory || number == TRAITS.internal_error {
         return Some(Meaning::Kind(ErrorKind::Backend));
     }
-    if ERR_GET_LIB(code) != LIB_SSL {
+    if !of_ssl {
         return None;
     }
-    if reason == TRAITS.client_refused {
+    if number == TRAITS.client_refused {
         return Some(Meaning::VerifyFailed);
     }
-    if reason == TRAITS.undecodable {
+    if number == TRAITS.undecodable {
         // The only DER that the handshake itself decodes is that of certificates.
-        return Some(Meaning::Explained(
-            ErrorKind::Certificate(CertificateProblem::BadEncoding),
-            "the peer's certificate is not well-formed",
-        ));
+        return Some(Meaning::BAD_CERTIFICATE);
     }
-    Some(match reason {
+    Some(match number {
         // SSL_R_CERTIFICATE_VERIFY_FAILED
         134 => Meaning::VerifyFailed,
         // SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE
-        199 => Meaning::Explained(
-            ErrorKind::Certificate(CertificateProblem::Missing),
-            "the peer presented no certificate",
-        ),
+        199 => Meaning::NO_CERTIFICATE,
         // SSL_R_CA_KEY_TOO_SMALL, SSL_R_CA_MD_TOO_WEAK, SSL_R_EE_KEY_TOO_SMALL
-        397..=399 => Meaning::Kind(ErrorKind::Certificate(CertificateProblem::Weak)),
+        397..=399 => Meaning::WEAK,
         // SSL_R_NO_APPLICATION_PROTOCOL
-        235 => Meaning::Explained(
-            ErrorKind::NoSharedParameters(SharedParameter::ApplicationProtocol),
-            "the client offers only application protocols that this server does not have",
-        ),
+        235 => Meaning::NO_PROTOCOL,
         // SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_VERSION_TOO_LOW, SSL_R_VERSION_TOO_HIGH,
         // SSL_R_UNSUPPORTED_SSL_VERSION, SSL_R_WRONG_SSL_VERSION, SSL_R_NO_PROTOCOLS_AVAILABLE
-        258 | 396 | 166 | 259 | 266 | 191 => {
-            Meaning::Kind(ErrorKind::NoSharedParameters(SharedParameter::Version))
-        }
+        258 | 396 | 166 | 259 | 266 | 191 => Meaning::NO_VERSION,
         // SSL_R_NO_SHARED_CIPHER, SSL_R_NO_SUITABLE_GROUPS, SSL_R_NO_SUITABLE_KEY_SHARE,
         // SSL_R_NO_SHARED_GROUPS, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM,
         // SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS
-        193 | 295 | 101 | 410 | 118 | 376 => {
-            Meaning::Kind(ErrorKind::NoSharedParameters(SharedParameter::CipherSuite))
-        }
+        193 | 295 | 101 | 410 | 118 | 376 => Meaning::NO_CIPHER_SUITE,
         // SSL_R_UNEXPECTED_EOF_WHILE_READING
         294 => Meaning::Kind(ErrorKind::Truncated),
         // SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST
-        156 | 155 => Meaning::Explained(ErrorKind::Protocol, "the peer speaks plain HTTP, not TLS"),
+        156 | 155 => Meaning::HTTP,
         // SSL_R_WRONG_VERSION_NUMBER: the version in a record header is none of TLS.
-        267 => Meaning::Explained(ErrorKind::Protocol, "the peer does not speak TLS"),
+        267 => Meaning::NOT_TLS,
         // SSL_R_TOO_MANY_KEY_UPDATES
-        132 => Meaning::Explained(ErrorKind::Protocol, "the peer sent too many KeyUpdates"),
+        132 => Meaning::TOO_MANY_KEY_UPDATES,
         _ => return None,
     })
-}
-
-/// The library's own words for a code, such as "bad record type".
-fn words(code: c_ulong) -> Cow<'static, str> {
-    match ffi::reason(code) {
-        Some(reason) => Cow::Borrowed(reason),
-        None => Cow::Owned(format!("error {code:#x} of the library")),
-    }
 }
 
 /// Runs code that calls the library outside a session, with an empty error queue, and leaves an
@@ -185,9 +129,12 @@ pub(crate) fn configure<T>(result: std::result::Result<T, ErrorStack>) -> Result
 mod tests {
     use openssl::ssl::{Ssl, SslContextBuilder, SslMethod};
     use openssl_sys::ERR_PACK;
+    use tls_core::SharedParameter;
 
     use super::*;
 
+    /// `SSL_AD_REASON_OFFSET`
+    const ALERT_OFFSET: c_int = 1000;
     const LIB_EVP: c_int = 6;
 
     fn diagnosis(codes: &[(c_int, c_int)]) -> Diagnosis {
@@ -200,7 +147,8 @@ mod tests {
             .iter()
             .map(|&(library, reason)| ERR_PACK(library, 0, reason))
             .collect();
-        diagnose(&Ssl::new(&context).unwrap(), sent, &codes)
+        let engine = OpenSslEngine::new(Ssl::new(&context).unwrap()).unwrap();
+        engine.diagnose(sent, &codes)
     }
 
     #[test]

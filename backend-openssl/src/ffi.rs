@@ -11,16 +11,14 @@ use std::fmt;
 #[cfg(unix)]
 use std::os::fd::RawFd;
 use std::ptr;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use foreign_types_shared::{ForeignType, ForeignTypeRef};
 use openssl::ex_data::Index;
 use openssl::ssl::{Ssl, SslRef};
 use openssl_sys as sys;
-use tls_core::iana::AlertDescription;
 use tls_core::{Error, ErrorKind, Operation, Result};
-use tls_libssl::{BioRetry, LibSsl, bio_ctrl, bio_read, bio_write};
+use tls_libssl::{BioRetry, LibSsl, Message, Observed, bio_ctrl, bio_read, bio_write};
 
 use crate::library::TRAITS;
 
@@ -62,64 +60,6 @@ unsafe extern "C" {
 
 const SSL_CTRL_MODE: c_int = 33;
 const SSL_CTRL_CLEAR_MODE: c_int = 78;
-const SSL_CB_READ_ALERT: c_int = 0x4004;
-const SSL_CB_WRITE_ALERT: c_int = 0x4008;
-/// The content type of alerts, `SSL3_RT_ALERT`: RFC 8446 section 5.1.
-const ALERT: c_int = 21;
-/// The pseudo content type of a record header, `SSL3_RT_HEADER`.
-const RECORD_HEADER: c_int = 0x100;
-/// The level of a fatal alert: RFC 8446 section 6.
-const FATAL: u8 = 2;
-/// No alert: 256 fits no description.
-const NO_ALERT: u16 = 256;
-
-/// What the library tells by callbacks while it works.
-#[derive(Debug)]
-pub(crate) struct Observed {
-    alert_sent: AtomicU16,
-    warnings: AtomicU32,
-    records: AtomicU64,
-}
-
-impl Observed {
-    /// The fatal alert that was sent, if any.
-    pub(crate) fn alert_sent(&self) -> Option<AlertDescription> {
-        let description = self.alert_sent.load(Ordering::Relaxed);
-        u8::try_from(description).ok().map(AlertDescription)
-    }
-
-    /// How many warning alerts, close_notify apart, were received.
-    pub(crate) fn warnings_received(&self) -> u32 {
-        self.warnings.load(Ordering::Relaxed)
-    }
-
-    /// How many record headers were read from a descriptor.
-    pub(crate) fn records_received(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
-    }
-
-    fn see_alert(&self, event: c_int, value: c_int) {
-        let [.., level, description] = value.to_be_bytes();
-        if event == SSL_CB_WRITE_ALERT && level == FATAL {
-            let description = u16::from(description);
-            self.alert_sent.store(description, Ordering::Relaxed);
-        }
-        let closes = AlertDescription(description) == AlertDescription::CLOSE_NOTIFY;
-        if event == SSL_CB_READ_ALERT && level != FATAL && !closes {
-            self.warnings.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Default for Observed {
-    fn default() -> Self {
-        Self {
-            alert_sent: AtomicU16::new(NO_ALERT),
-            warnings: AtomicU32::new(0),
-            records: AtomicU64::new(0),
-        }
-    }
-}
 
 /// An `SSL*` of OpenSSL or LibreSSL, and what its callbacks have seen.
 pub struct OpenSslEngine {
@@ -222,13 +162,13 @@ fn out_of_memory(detail: &'static str) -> Error {
 
 /// Notes alerts. It cannot panic: nothing may unwind into C.
 unsafe extern "C" fn on_info(ssl: *const sys::SSL, event: c_int, value: c_int) {
-    if !matches!(event, SSL_CB_READ_ALERT | SSL_CB_WRITE_ALERT) {
+    if !Observed::wants(event) {
         return;
     }
     // SAFETY: the library runs the callback with the handle it works on, valid meanwhile.
     let ssl = unsafe { SslRef::from_ptr(ssl.cast_mut()) };
     if let Some(observed) = observed_index().ok().and_then(|index| ssl.ex_data(index)) {
-        observed.see_alert(event, value);
+        observed.see_event(event, value);
     }
 }
 
@@ -242,24 +182,22 @@ unsafe extern "C" fn on_message(
     ssl: *mut sys::SSL,
     _argument: *mut c_void,
 ) {
-    let counts = write == 0 && content_type == RECORD_HEADER;
-    let alerts = write != 0 && content_type == ALERT && length == 2;
-    if !counts && !alerts {
+    let Some(message) = Message::of(write, content_type, length) else {
         return;
-    }
+    };
     // SAFETY: as in `on_info`.
     let ssl = unsafe { SslRef::from_ptr(ssl) };
     let Some(observed) = observed_index().ok().and_then(|index| ssl.ex_data(index)) else {
         return;
     };
-    if counts {
-        observed.records.fetch_add(1, Ordering::Relaxed);
-        return;
+    match message {
+        Message::RecordHeader => observed.see_record(),
+        Message::AlertSent => {
+            // SAFETY: "buf, len: The protocol message" (SSL_CTX_set_msg_callback(3)), of two
+            // bytes, valid while the callback runs.
+            observed.see_sent(unsafe { buffer.cast::<[u8; 2]>().read() });
+        }
     }
-    // SAFETY: "buf, len: The protocol message" (SSL_CTX_set_msg_callback(3)), of two bytes, valid
-    // while the callback runs.
-    let alert = unsafe { buffer.cast::<[u8; 2]>().read() };
-    observed.see_alert(SSL_CB_WRITE_ALERT, c_int::from(u16::from_be_bytes(alert)));
 }
 
 /// The one method of all our BIOs.

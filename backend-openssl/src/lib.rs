@@ -28,7 +28,7 @@ mod verify;
 use tls_core::config::Checked;
 use tls_core::{Backend, BuildInfo, Capabilities, ClientConfig, Result, ServerConfig};
 
-pub use context::OpenSslContext;
+pub use context::{Lowered, OpenSslContext};
 pub use ffi::OpenSslEngine;
 pub use session::BufferSession;
 #[cfg(unix)]

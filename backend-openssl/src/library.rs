@@ -31,9 +31,6 @@ pub(crate) struct Traits {
     pub(crate) undecodable: c_int,
 }
 
-/// How long a session id context is, in bytes: the most either library takes.
-pub(crate) const BINDING: usize = 32;
-
 /// The name and version the library gives itself.
 pub(crate) fn build_info() -> BuildInfo {
     let text = openssl::version::version();
@@ -96,7 +93,9 @@ mod this {
     use tls_core::iana::AlertDescription;
     use tls_core::{ErrorKind, SharedParameter, Support};
 
-    use super::{BINDING, Traits};
+    use tls_libssl::BINDING;
+
+    use super::Traits;
 
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Unsupported("LibreSSL does not resume TLS 1.3 sessions"),

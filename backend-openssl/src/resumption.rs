@@ -1,7 +1,6 @@
 //! Sessions that a client keeps and resumes, and what bounds those of a server.
 
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
@@ -9,112 +8,53 @@ use openssl::sha::Sha256;
 use openssl::ssl::{
     Ssl, SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslVersion,
 };
-use tls_core::config::{
-    ClientAuthentication, ClientResumption, ServerConfig, ServerResumption, SessionOptions,
-};
+use tls_core::config::{ClientResumption, ServerConfig, ServerResumption, SessionOptions};
 use tls_core::pki_types::ServerName;
-use tls_core::support::BoundedStore;
+use tls_libssl::{BINDING, ClientStore, StoreKey};
 
-use crate::library::BINDING;
 use crate::{ffi, library};
 
-/// How many sessions are kept for one server and key (contract K4).
-const KEPT_PER_KEY: usize = 16;
-/// No ticket lives longer: RFC 8446 section 4.6.1. The engine itself heeds the shorter lifetime
-/// that came with the ticket.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The same for TLS 1.2: RFC 5246 appendix F.1.4.
-const LONGEST_TLS12: Duration = Duration::from_secs(24 * 60 * 60);
+/// Has the engine hand its sessions over, to a store that is returned; or, with resumption off,
+/// offer nothing and keep nothing.
+pub(crate) fn install_client(
+    context: &mut SslContextBuilder,
+    resumption: &ClientResumption,
+) -> Result<Option<ClientStore<SslSession>>, ErrorStack> {
+    if !resumption.enabled {
+        context.set_session_cache_mode(SslSessionCacheMode::OFF);
+        context.set_options(SslOptions::NO_TICKET);
+        return Ok(None);
+    }
+    let store = ClientStore::new(resumption);
+    let index = index()?;
+    context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+    // Called once the peer is verified: at the end of a TLS 1.2 handshake, and for each TLS 1.3
+    // ticket, whenever it is read.
+    let kept = store.clone();
+    context.set_new_session_callback(move |ssl, session| {
+        if let Some(key) = ssl.ex_data(index) {
+            let tls13 = session.protocol_version() == SslVersion::TLS1_3;
+            kept.keep(key.clone(), session, tls13);
+        }
+    });
+    Ok(Some(store))
+}
 
-/// What a session is resumed by: the server, and the caller's key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct StoreKey {
+/// Offers a kept session to the server, if there is one, and keeps those the server gives.
+pub(crate) fn offer(
+    store: &ClientStore<SslSession>,
+    ssl: &mut SslRef,
     server: Option<ServerName<'static>>,
-    key: Vec<u8>,
-}
-
-struct Kept {
-    session: SslSession,
-    since: Instant,
-}
-
-/// The sessions of one client context. Its sessions and its callback share it; what it holds refers
-/// to neither.
-#[derive(Debug, Clone)]
-pub(crate) struct ClientStore(Arc<BoundedStore<StoreKey, Kept>>);
-
-impl ClientStore {
-    /// Has the engine hand its sessions over, to a store that is returned; or, with resumption off,
-    /// offer nothing and keep nothing.
-    pub(crate) fn install(
-        context: &mut SslContextBuilder,
-        resumption: &ClientResumption,
-    ) -> Result<Option<Self>, ErrorStack> {
-        if !resumption.enabled {
-            context.set_session_cache_mode(SslSessionCacheMode::OFF);
-            context.set_options(SslOptions::NO_TICKET);
-            return Ok(None);
-        }
-        let store = Self(Arc::new(BoundedStore::new(
-            resumption.store_size,
-            KEPT_PER_KEY,
-            LONGEST,
-        )));
-        let index = index()?;
-        context
-            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
-        // Called once the peer is verified: at the end of a TLS 1.2 handshake, and for each TLS 1.3
-        // ticket, whenever it is read.
-        let kept = store.clone();
-        context.set_new_session_callback(move |ssl, session| {
-            if let Some(key) = ssl.ex_data(index) {
-                kept.keep(key.clone(), session, Instant::now());
-            }
-        });
-        Ok(Some(store))
+    options: &SessionOptions,
+) -> Result<(), ErrorStack> {
+    let Some(key) = StoreKey::new(server, options) else {
+        return Ok(());
+    };
+    if let Some(session) = store.choose(&key) {
+        ffi::set_session(ssl, &session)?;
     }
-
-    /// Offers a kept session to the server, if there is one, and keeps those the server gives.
-    ///
-    /// Without a server name only the caller's key says whom the session is with; without either,
-    /// nothing is kept.
-    pub(crate) fn offer(
-        &self,
-        ssl: &mut SslRef,
-        server: Option<ServerName<'static>>,
-        options: &SessionOptions,
-    ) -> Result<(), ErrorStack> {
-        if server.is_none() && options.resumption_key.is_empty() {
-            return Ok(());
-        }
-        let key = StoreKey {
-            server,
-            key: options.resumption_key.clone(),
-        };
-        if let Some(session) = self.choose(&key) {
-            ffi::set_session(ssl, &session)?;
-        }
-        ssl.set_ex_data(index()?, key);
-        Ok(())
-    }
-
-    /// The newest session. One of TLS 1.3 is used once (RFC 8446 appendix C.4), one of TLS 1.2
-    /// stays until it is too old.
-    fn choose(&self, key: &StoreKey) -> Option<SslSession> {
-        let Kept { session, since } = self.0.take(key)?;
-        if session.protocol_version() == SslVersion::TLS1_3 {
-            return Some(session);
-        }
-        if since.elapsed() >= LONGEST_TLS12 {
-            return None;
-        }
-        self.keep(key.clone(), session.clone(), since);
-        Some(session)
-    }
-
-    fn keep(&self, key: StoreKey, session: SslSession, since: Instant) {
-        self.0.insert(key, Kept { session, since });
-    }
+    ssl.set_ex_data(index()?, key);
+    Ok(())
 }
 
 /// Where a session keeps the key its tickets are stored under.
@@ -168,29 +108,6 @@ fn binding(config: &ServerConfig) -> Result<[u8; BINDING], ErrorStack> {
     openssl::rand::rand_bytes(&mut context)?;
 
     let mut hash = Sha256::new();
-    let mut add = |part: &[u8]| {
-        hash.update(&part.len().to_be_bytes());
-        hash.update(part);
-    };
-    add(&context);
-    for certificate in config.identity.chain() {
-        add(certificate);
-    }
-    add(match config.client_authentication {
-        ClientAuthentication::None => b"none",
-        ClientAuthentication::Optional(_) => b"optional",
-        ClientAuthentication::Required(_) => b"required",
-    });
-    for root in config
-        .client_authentication
-        .roots()
-        .iter()
-        .flat_map(|roots| &roots.given)
-    {
-        add(root);
-    }
-    for protocol in &config.parameters.alpn {
-        add(protocol);
-    }
+    tls_libssl::bind(config, &context, &mut |part| hash.update(part));
     Ok(hash.finish())
 }

@@ -1,4 +1,4 @@
-//! The server's name on clients: how it is written, sent, and remembered for the facts.
+//! The server's name on clients: sent, and remembered for the facts.
 
 use std::sync::OnceLock;
 
@@ -6,16 +6,7 @@ use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{Ssl, SslRef};
 use tls_core::pki_types::ServerName;
-
-/// The name as it stands in certificates and in the server name indication: in lower case, without
-/// the dot that marks it as absolute (RFC 6066 section 3).
-pub(crate) fn host(name: &ServerName<'_>) -> String {
-    let mut host = name.to_str().to_ascii_lowercase();
-    if host.ends_with('.') {
-        host.pop();
-    }
-    host
-}
+use tls_libssl::host;
 
 /// Sends the name as server name indication, unless it is an IP address.
 pub(crate) fn send(ssl: &mut SslRef, name: &ServerName<'_>) -> Result<(), ErrorStack> {

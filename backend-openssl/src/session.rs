@@ -6,10 +6,10 @@ use tls_core::iana::AlertDescription;
 use tls_core::{Facts, Result};
 #[cfg(unix)]
 use tls_libssl::SocketEngineSession;
-use tls_libssl::{BufferEngineSession, Diagnosis, Engine};
+use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine};
 
 use crate::ffi::OpenSslEngine;
-use crate::{error, verify};
+use crate::verify;
 
 /// A session without I/O over OpenSSL.
 pub type BufferSession = BufferEngineSession<OpenSslEngine>;
@@ -24,7 +24,7 @@ impl Engine for OpenSslEngine {
     }
 
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {
-        error::diagnose(self.ssl(), self.observed().alert_sent(), codes)
+        Diagnose::diagnose(self, self.observed().alert_sent(), codes)
     }
 
     fn alert_sent(&self) -> Option<AlertDescription> {

@@ -12,7 +12,7 @@ use tls_core::config::{ClientAuthentication, ClientConfig, Roots};
 use tls_core::iana::{Group, ProtocolVersion};
 use tls_core::pki_types::{CertificateDer, ServerName};
 use tls_core::{CertificateProblem, ConfigProblem, Error, ErrorKind, Facts, Operation, Result};
-use tls_libssl::Diagnosis;
+use tls_libssl::{Diagnosis, host};
 
 use crate::error::{self, configure};
 use crate::{ffi, library, server_name};
@@ -67,7 +67,7 @@ pub(crate) fn expect(
     param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS | NEVER_CHECK_SUBJECT);
     match name {
         ServerName::IpAddress(ip) => param.set_ip((*ip).into()),
-        name => param.set_host(&server_name::host(name)),
+        name => param.set_host(&host(name)),
     }
 }
 

@@ -12,7 +12,8 @@ use tls_core::{
 use crate::Setup;
 use crate::bio::{Link, Moved};
 use crate::classify::{Class, Function, SENT_SHUTDOWN};
-use crate::engine::{Diagnosis, Engine};
+use crate::diagnosis::Diagnosis;
+use crate::engine::Engine;
 use crate::limits::{Excess, Limits, MAX_LENGTH, poison};
 use crate::ritual::{Outcome, enter};
 use crate::wire::{Phase, Wire};

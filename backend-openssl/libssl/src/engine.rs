@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::ffi::c_ulong;
 
 use tls_core::iana::AlertDescription;
-use tls_core::{ErrorKind, Facts, Result};
+use tls_core::{Facts, Result};
 
+use crate::diagnosis::Diagnosis;
 use crate::ffi::LibSsl;
 
 /// What only the backend can say about its library: never called on the steady path.
@@ -44,27 +45,5 @@ pub trait Engine: LibSsl {
     /// A panic that a callback of the backend has caught and kept, as a sentence.
     fn take_panic(&mut self) -> Option<Cow<'static, str>> {
         None
-    }
-}
-
-/// What the error queue of a library means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnosis {
-    /// Who is at fault.
-    pub kind: ErrorKind,
-    /// The library's own words.
-    pub detail: Cow<'static, str>,
-    /// The fatal alert of the peer that ended the session; goes with `ErrorKind::PeerAlert`.
-    pub alert_received: Option<AlertDescription>,
-}
-
-impl Diagnosis {
-    /// A failure of this kind, in these words.
-    pub fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            alert_received: None,
-        }
     }
 }

@@ -21,19 +21,26 @@
 
 #![deny(unsafe_code)]
 
+mod alpn;
 mod bio;
 mod buffer;
 mod classify;
+mod context;
 mod core;
+mod diagnosis;
 mod engine;
 mod ffi;
 mod framing;
 mod limits;
 #[cfg(test)]
 mod mock;
+mod observed;
+mod pkcs8;
 #[cfg(unix)]
 mod plain;
+mod resumption;
 mod ritual;
+mod server_name;
 mod session;
 #[cfg(unix)]
 mod socket;
@@ -44,9 +51,16 @@ mod wire;
 use tls_core::Role;
 use tls_core::config::SocketTransport;
 
+pub use alpn::{alpn_wire_format, select_alpn};
 pub use bio::{bio_ctrl, bio_read, bio_write};
-pub use engine::{Diagnosis, Engine};
+pub use context::{EngineContext, Lowered, Side};
+pub use diagnosis::{Diagnose, Diagnosis, Meaning, Reason};
+pub use engine::Engine;
 pub use ffi::{BioRetry, LibSsl};
+pub use observed::{Message, Observed};
+pub use pkcs8::pkcs8_version_0;
+pub use resumption::{BINDING, ClientStore, StoreKey, bind};
+pub use server_name::{host, requested_host};
 pub use session::BufferEngineSession;
 #[cfg(unix)]
 pub use socket::SocketEngineSession;

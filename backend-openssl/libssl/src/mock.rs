@@ -15,7 +15,8 @@ use tls_core::{ErrorKind, Facts, Result, Role};
 
 use crate::bio::{bio_read, bio_write};
 use crate::classify::{RECEIVED_SHUTDOWN, SENT_SHUTDOWN, ssl_error};
-use crate::engine::{Diagnosis, Engine};
+use crate::diagnosis::Diagnosis;
+use crate::engine::Engine;
 use crate::ffi::{BioRetry, LibSsl};
 
 thread_local! {

@@ -1,0 +1,107 @@
+//! What the libraries tell by callbacks while they work.
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+use tls_core::iana::AlertDescription;
+
+/// `SSL_CB_READ_ALERT`, the same in the three libraries, and so below.
+const READ_ALERT: c_int = 0x4004;
+/// `SSL_CB_WRITE_ALERT`.
+const WRITE_ALERT: c_int = 0x4008;
+/// The content type of alerts, `SSL3_RT_ALERT`: RFC 8446 section 5.1.
+const ALERT: c_int = 21;
+/// The pseudo content type of a record header, `SSL3_RT_HEADER`.
+const RECORD_HEADER: c_int = 0x100;
+/// The level of a fatal alert: RFC 8446 section 6.
+const FATAL: u8 = 2;
+/// No alert: 256 fits no description.
+const NO_ALERT: u16 = 256;
+
+/// What one session's library told by its callbacks. They may run on any thread that has the
+/// session, and none of the methods can panic.
+#[derive(Debug)]
+pub struct Observed {
+    alert_sent: AtomicU16,
+    warnings: AtomicU32,
+    records: AtomicU64,
+}
+
+/// What a message callback has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
+    /// The header of a record was read.
+    RecordHeader,
+    /// An alert was sent: its two bytes are in the callback's buffer.
+    AlertSent,
+}
+
+impl Message {
+    /// Reads the arguments of `SSL_set_msg_callback`'s callback; `None` if they tell nothing that
+    /// is noted here.
+    pub fn of(write: c_int, content_type: c_int, length: usize) -> Option<Self> {
+        match (write != 0, content_type, length) {
+            (false, RECORD_HEADER, _) => Some(Self::RecordHeader),
+            (true, ALERT, 2) => Some(Self::AlertSent),
+            _ => None,
+        }
+    }
+}
+
+impl Observed {
+    /// Whether an event of `SSL_set_info_callback`'s callback is noted here.
+    pub fn wants(event: c_int) -> bool {
+        matches!(event, READ_ALERT | WRITE_ALERT)
+    }
+
+    /// An event of the info callback.
+    pub fn see_event(&self, event: c_int, value: c_int) {
+        let [.., level, description] = value.to_be_bytes();
+        if event == WRITE_ALERT {
+            self.see_sent([level, description]);
+        }
+        let closes = AlertDescription(description) == AlertDescription::CLOSE_NOTIFY;
+        if event == READ_ALERT && level != FATAL && !closes {
+            self.warnings.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// An alert was sent: its level and description.
+    pub fn see_sent(&self, [level, description]: [u8; 2]) {
+        if level == FATAL {
+            let description = u16::from(description);
+            self.alert_sent.store(description, Ordering::Relaxed);
+        }
+    }
+
+    /// A record header was read.
+    pub fn see_record(&self) {
+        self.records.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The fatal alert that was sent, if any.
+    pub fn alert_sent(&self) -> Option<AlertDescription> {
+        let description = self.alert_sent.load(Ordering::Relaxed);
+        u8::try_from(description).ok().map(AlertDescription)
+    }
+
+    /// How many warning alerts, close_notify apart, were received.
+    pub fn warnings_received(&self) -> u32 {
+        self.warnings.load(Ordering::Relaxed)
+    }
+
+    /// How many record headers were read from a descriptor.
+    pub fn records_received(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Observed {
+    fn default() -> Self {
+        Self {
+            alert_sent: AtomicU16::new(NO_ALERT),
+            warnings: AtomicU32::new(0),
+            records: AtomicU64::new(0),
+        }
+    }
+}
