@@ -35,13 +35,22 @@ pub use session::BufferSession;
 pub use session::SocketSession;
 
 /// The backend over OpenSSL or LibreSSL.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct OpenSsl(());
 
 impl OpenSsl {
     /// The backend; the library is initialised when it is first used.
+    ///
+    /// A program that has BoringSSL too is not built: see [`one_libssl`](tls_libssl::one_libssl).
     pub const fn new() -> Self {
+        tls_libssl::one_libssl::<Self>();
         Self(())
+    }
+}
+
+impl Default for OpenSsl {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

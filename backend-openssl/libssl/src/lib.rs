@@ -35,6 +35,7 @@ mod limits;
 #[cfg(test)]
 mod mock;
 mod observed;
+mod one_libssl;
 mod pkcs8;
 #[cfg(unix)]
 mod plain;
@@ -58,6 +59,7 @@ pub use diagnosis::{Diagnose, Diagnosis, Meaning, Reason};
 pub use engine::Engine;
 pub use ffi::{BioRetry, LibSsl};
 pub use observed::{Message, Observed};
+pub use one_libssl::one_libssl;
 pub use pkcs8::pkcs8_version_0;
 pub use resumption::{BINDING, ClientStore, StoreKey, bind};
 pub use server_name::{host, requested_host};

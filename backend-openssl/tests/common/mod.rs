@@ -12,6 +12,8 @@ mod pki;
 pub(crate) use pair::{Mode, Outcome, Pair};
 pub(crate) use pki::{Leaf, Pki, SERVER_NAME, common_name};
 
+use std::sync::LazyLock;
+
 use backend_openssl::OpenSsl;
 use tls_core::iana::{AlertDescription, ProtocolVersion};
 use tls_core::{Backend, Capabilities, ClientConfig, ServerConfig, SessionOptions};
@@ -76,6 +78,6 @@ pub(crate) fn name_mismatch() -> AlertDescription {
 
 /// What the library here can do.
 pub(crate) fn capabilities() -> &'static Capabilities {
-    static BACKEND: OpenSsl = OpenSsl::new();
-    Backend::capabilities(&BACKEND)
+    static BACKEND: LazyLock<OpenSsl> = LazyLock::new(OpenSsl::new);
+    BACKEND.capabilities()
 }
