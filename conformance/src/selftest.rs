@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tls_core::DynBackend;
+use tls_core::{DynBackend, Feature};
 
 use crate::case::Case;
 use crate::report::{Report, Row};
@@ -31,6 +31,8 @@ pub struct SelfTest {
     pub caught: Vec<String>,
     /// Cases that only a saboteur of another clause than theirs can turn red.
     pub caught_elsewhere: Vec<String>,
+    /// Saboteurs that break nothing which this backend has and does right, and why.
+    pub not_sent: Vec<String>,
     /// What is wrong: saboteurs nobody noticed, clauses without a case, cases that cannot fail.
     pub problems: Vec<String>,
 }
@@ -58,7 +60,13 @@ impl SelfTest {
             .collect();
         test.check_clauses(honest);
         for sabotage in saboteur::all() {
-            test.send(backend, sabotage, &healthy, &mut red);
+            match nothing_to_break(backend, sabotage, honest) {
+                None => test.send(backend, sabotage, &healthy, &mut red),
+                Some(why) => {
+                    let line = format!("{} {:?}: {why}", sabotage.clause, sabotage.what);
+                    test.not_sent.push(line);
+                }
+            }
         }
         test.check_cases(backend, &healthy, &mut red);
         test
@@ -155,6 +163,24 @@ impl SelfTest {
     }
 }
 
+/// Why a saboteur has nothing to break with this backend, if so: it lacks the feature, or is known
+/// to fail the one case that could notice, in every run of it.
+fn nothing_to_break(
+    backend: &Arc<dyn DynBackend>,
+    sabotage: &Sabotage,
+    honest: &Report,
+) -> Option<String> {
+    let has = |feature: &Feature| backend.capabilities().support(*feature).is_available();
+    if let Some(lacking) = sabotage.requires.iter().find(|feature| !has(feature)) {
+        return Some(format!("the backend lacks {lacking}"));
+    }
+    let case = sabotage.only_case?;
+    let runs = honest.rows.iter().filter(|row| row.case.name == case);
+    let outcomes: BTreeSet<_> = runs.map(|row| row.verdict.outcome).collect();
+    (outcomes == BTreeSet::from([Outcome::KnownFailure]))
+        .then(|| format!("the backend is known to fail {case}, which alone can notice"))
+}
+
 /// Why a run that passes with the real backend fails with a saboteur, if it does.
 fn turned_red(
     backend: &Arc<dyn DynBackend>,
@@ -174,6 +200,9 @@ impl fmt::Display for SelfTest {
         }
         for line in &self.caught_elsewhere {
             writeln!(f, "note: {line}")?;
+        }
+        for line in &self.not_sent {
+            writeln!(f, "note: not sent: {line}")?;
         }
         for (clause, reason) in NOT_YET {
             writeln!(f, "note: {clause} is not tested: {reason}")?;

@@ -12,7 +12,7 @@ mod session;
 use std::sync::{Arc, Mutex};
 
 use tls_core::{
-    BuildInfo, Capabilities, ClientConfig, DynBackend, DynContext, Result, ServerConfig,
+    BuildInfo, Capabilities, ClientConfig, DynBackend, DynContext, Feature, Result, ServerConfig,
     SessionOptions,
 };
 
@@ -26,6 +26,10 @@ pub(crate) struct Sabotage {
     pub(crate) clause: &'static str,
     /// How, in a few words.
     pub(crate) what: &'static str,
+    /// Without these features of the backend there is nothing to break.
+    pub(crate) requires: &'static [Feature],
+    /// The one case that can notice, where a backend may be known to fail just that one.
+    pub(crate) only_case: Option<&'static str>,
     capabilities: fn(&mut Capabilities),
     client: fn(&dyn DynBackend, ClientConfig) -> Result<Box<dyn DynContext>>,
     server: fn(&dyn DynBackend, ServerConfig) -> Result<Box<dyn DynContext>>,
@@ -42,6 +46,8 @@ impl Sabotage {
         Self {
             clause,
             what,
+            requires: &[],
+            only_case: None,
             capabilities: |_| {},
             client: |backend, config| backend.client(config),
             server: |backend, config| backend.server(config),

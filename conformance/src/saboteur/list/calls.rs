@@ -261,6 +261,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
                 result => result,
             }))
         },
+        only_case: Some("alerts.other_alerts_are_fatal_in_tls13"),
         ..Sabotage::new("K5", "an alert sent as a warning is ignored in TLS 1.3")
     },
     Sabotage {

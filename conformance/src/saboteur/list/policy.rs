@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tls_core::config::{ClientAuthentication, ServerResumption};
 use tls_core::iana::{CipherSuite, ProtocolVersion};
-use tls_core::{Error, ErrorKind, Facts, Misuse, Role, ServerConfig, Status, Support};
+use tls_core::{Error, ErrorKind, Facts, Feature, Misuse, Role, ServerConfig, Status, Support};
 
 use super::super::Sabotage;
 use super::super::context::DescriptorHook;
@@ -34,6 +34,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..Sabotage::new("K10", "the server name is not told")
     },
     Sabotage {
+        requires: &[Feature::NegotiatedGroup],
         hook: || Box::new(OnFacts::new(|facts| facts.group = None)),
         ..Sabotage::new("K10", "the group is not told")
     },
