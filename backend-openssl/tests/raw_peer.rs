@@ -27,7 +27,8 @@ use tls_core::{
     SessionOptions, SharedParameter, Status,
 };
 
-/// Handshakes over a blocking stream, then reads until the peer is done.
+/// Handshakes over a blocking stream, then closes: a session whose connection breaks off is not
+/// resumable to every version of the library.
 fn run(mut session: impl BufferSession, mut stream: UnixStream) -> Result<Facts, Error> {
     let mut input = Vec::new();
     let mut output = [0; 4096];
@@ -46,7 +47,10 @@ fn run(mut session: impl BufferSession, mut stream: UnixStream) -> Result<Facts,
             _ => {}
         }
     }
-    Ok(session.facts().expect("facts").clone())
+    let facts = session.facts().expect("facts").clone();
+    let closed = session.shutdown(&mut output)?;
+    let _ = stream.write_all(&output[..closed.produced]);
+    Ok(facts)
 }
 
 fn server_context(pki: &Pki) -> OpenSslContext {

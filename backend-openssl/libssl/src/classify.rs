@@ -91,6 +91,11 @@ pub(crate) fn classify(returned: Returned) -> Class {
         // With an entry in the queue too: that is the same error number, as a reason.
         ssl_error::SYSCALL if ret < 0 && errno != 0 => Class::Os(errno),
         ssl_error::SYSCALL if oldest != 0 => Class::Failed,
+        // Since 3.2 OpenSSL answers so to a close_notify that follows user_canceled, whose number
+        // SSL_get_error still sees.
+        ssl_error::SYSCALL if ret == 0 && shutdown_state & RECEIVED_SHUTDOWN != 0 => {
+            Class::CloseNotify
+        }
         ssl_error::SYSCALL => Class::EndOfTransport,
         other => Class::Unexpected(other),
     }
@@ -129,6 +134,10 @@ mod tests {
             ((Ordinary, -1, 5, 0, 0, 0), Class::EndOfTransport),
             ((Ordinary, 0, 5, EPIPE, 0, 0), Class::EndOfTransport),
             ((Ordinary, 0, 5, 0, 0, 0), Class::EndOfTransport),
+            ((Ordinary, 0, 5, 0, 0, 2), Class::CloseNotify),
+            ((Ordinary, -1, 5, 0, 0, 2), Class::EndOfTransport),
+            ((Ordinary, 0, 5, 0, REASON, 2), Class::Failed),
+            ((Ordinary, -1, 5, EPIPE, 0, 2), Class::Os(EPIPE)),
             ((Ordinary, -1, 4, 0, 0, 0), Class::Unexpected(4)),
             ((Ordinary, -1, 12, 0, 0, 0), Class::Unexpected(12)),
             ((Ordinary, -1, 0, 0, 0, 0), Class::Unexpected(0)),
