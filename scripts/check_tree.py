@@ -2,7 +2,8 @@
 """Checks what the crates pull in, with `cargo tree`.
 
 - `tls-core` and `backend-rustls` pull in no libssl, whichever features are on.
-- `tls-core` pulls in no native library at all.
+- `tls-core` pulls in no native library at all, and neither does `tls-libssl`.
+- Each C backend pulls in its own libssl and not the other; so does the facade with its feature.
 - The facade without `cli` pulls in nothing but `tls-core`, its backends and what those pull in;
   none of the dependencies that `cli` names is a direct one.
 """
@@ -12,10 +13,10 @@ import subprocess
 import sys
 import tomllib
 
-LIBSSL = {
-    "openssl", "openssl-sys", "openssl-src", "boring", "boring-sys", "btls", "btls-sys",
-    "native-tls", "libressl-src", "tls-libssl", "backend-openssl", "backend-boring",
-}
+# What is of one libssl, without packages that only have its name, as openssl-probe and openssl-macros.
+OPENSSL = {"backend-openssl", "openssl", "openssl-sys", "openssl-src", "libressl-src"}
+BORING = {"backend-boring", "boring", "boring-sys", "btls", "btls-sys"}
+LIBSSL = OPENSSL | BORING | {"native-tls", "tls-libssl"}
 # Packages that name a native library in `links` and bind to nothing: pure Rust crates use the key
 # to keep two versions of themselves out of one build.
 LINKS_WITHOUT_LIBRARY = {"rayon-core", "prettyplease"}
@@ -52,30 +53,43 @@ def main():
     rustls = tree("backend-rustls", "--all-features")
     expect_none("libssl in tls-core", core & LIBSSL)
     expect_none("libssl in backend-rustls", rustls & LIBSSL)
-    # The check must be able to fail: the OpenSSL backend does pull in a libssl.
-    openssl = tree("backend-openssl")
-    if not openssl & LIBSSL - {"backend-openssl", "tls-libssl"}:
-        sys.exit("FAILED: no libssl found even in backend-openssl: the list of names is stale")
+    openssl = tree("backend-openssl", "--all-features")
+    boring = tree("backend-boring", "--all-features")
+    # The check must be able to fail: the C backends do pull in a libssl.
+    for package, names, own in (("backend-openssl", openssl, OPENSSL), ("backend-boring", boring, BORING)):
+        if not names & own - {package}:
+            sys.exit(f"FAILED: no libssl found even in {package}: the list of names is stale")
+    expect_none("BoringSSL in backend-openssl", openssl & BORING)
+    expect_none("OpenSSL in backend-boring", boring & OPENSSL)
 
     metadata = json.loads(run("cargo", "metadata", "--format-version", "1", "--locked"))
     native = {package["name"] for package in metadata["packages"] if package["links"]}
     expect_none("native libraries in tls-core", core & native - LINKS_WITHOUT_LIBRARY)
+    shared = tree("tls-libssl", "--all-features")
+    expect_none("native libraries in tls-libssl", shared & native - LINKS_WITHOUT_LIBRARY)
 
     with open("Cargo.toml", "rb") as manifest:
         features = tomllib.load(manifest)["features"]
     cli = {entry.removeprefix("dep:") for entry in features["cli"] if entry.startswith("dep:")}
     if not cli:
         sys.exit("FAILED: the feature `cli` names no dependency")
-    for backends in ("rustls", "rustls-ring", "openssl", "rustls,rustls-ring,openssl"):
+    for backends in ("rustls", "rustls-ring", "openssl", "boring", "rustls,rustls-ring,openssl", "rustls-ring,boring"):
         options = ("--no-default-features", "--features", backends)
         direct = tree("polytls", *options, "--depth", "1")
         expect_none(f"direct cli dependencies of polytls with {backends} only", direct & cli)
+        pulled = tree("polytls", *options)
         allowed = core | {"polytls"}
         if "rustls" in backends:
             allowed |= rustls
         if "openssl" in backends:
             allowed |= openssl
-        extra = tree("polytls", *options) - allowed
+        else:
+            expect_none(f"OpenSSL in polytls with {backends}", pulled & OPENSSL)
+        if "boring" in backends:
+            allowed |= boring
+        else:
+            expect_none(f"BoringSSL in polytls with {backends}", pulled & BORING)
+        extra = pulled - allowed
         expect_none(f"packages beyond the backends of polytls with {backends} only", extra)
     return 1 if failures else 0
 
