@@ -32,9 +32,7 @@ pub(crate) fn run(args: &BackendsArgs) -> Result<(), Failure> {
         return print(&format!("{:#}", to_json(&backends)));
     }
     if backends.is_empty() {
-        return Err(Failure::new(
-            "no backend is compiled in: build with --features rustls or --features openssl",
-        ));
+        return Err(Failure::no_backend());
     }
     print(&to_text(&backends))
 }

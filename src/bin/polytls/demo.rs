@@ -37,9 +37,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<(), Failure> {
         None => polytls::backends(),
     };
     if backends.is_empty() {
-        return Err(Failure::new(
-            "no backend is compiled in: build with --features rustls or --features openssl",
-        ));
+        return Err(Failure::no_backend());
     }
     let pki =
         Pki::new().map_err(|error| Failure::new(format!("the demo's certificates: {error}")))?;

@@ -13,6 +13,14 @@ impl Failure {
         Self(sentence.into())
     }
 
+    /// That there is nothing to choose from.
+    pub(crate) fn no_backend() -> Self {
+        Self::new(
+            "no backend is compiled in: build with --features rustls, --features openssl or \
+             --features boring",
+        )
+    }
+
     /// Says first what the failure concerns.
     pub(crate) fn about(self, subject: impl fmt::Display) -> Self {
         Self(format!("{subject}: {self}"))

@@ -33,9 +33,7 @@ pub(crate) fn select_backend(args: &BackendArgs) -> Result<Box<dyn DynBackend>, 
 
 fn default_backend<'names>(names: &[&'names str]) -> Result<&'names str, Failure> {
     match names {
-        [] => Err(Failure::new(
-            "no backend is compiled in: build with --features rustls or --features openssl",
-        )),
+        [] => Err(Failure::no_backend()),
         [only] => Ok(only),
         several => several
             .iter()
@@ -217,6 +215,7 @@ mod tests {
         let chosen = |names: &[&'static str]| default_backend(names);
         assert_eq!(chosen(&["rustls", "openssl"]).unwrap(), "rustls");
         assert_eq!(chosen(&["openssl"]).unwrap(), "openssl");
+        assert_eq!(chosen(&["boring"]).unwrap(), "boring");
         let several = chosen(&["rustls-ring", "openssl"]).unwrap_err().to_string();
         assert!(several.contains("rustls-ring, openssl"), "{several}");
         assert!(chosen(&[]).unwrap_err().to_string().contains("--features"));
