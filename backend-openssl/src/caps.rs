@@ -70,6 +70,7 @@ fn probe() -> Probed {
     capabilities.tls13 = has(true);
     capabilities.tls13_cipher_suites = has(true);
     capabilities.tls13_resumption = library::TRAITS.tls13_resumption;
+    capabilities.key_update = library::TRAITS.key_update;
     capabilities.negotiated_group = library::TRAITS.negotiated_group;
     capabilities.groups = group_names.iter().map(|(group, _)| *group).collect();
     capabilities.cipher_suites = cipher_suites;

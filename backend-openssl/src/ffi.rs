@@ -52,12 +52,22 @@ unsafe extern "C" {
     fn ERR_peek_error() -> c_ulong;
     #[cfg(not(libressl))]
     fn SSL_has_pending(ssl: *const sys::SSL) -> c_int;
+    #[cfg(not(libressl))]
+    fn SSL_get_key_update_type(ssl: *const sys::SSL) -> c_int;
+    #[cfg(not(libressl))]
+    fn SSL_in_init(ssl: *const sys::SSL) -> c_int;
+    #[cfg(not(libressl))]
+    fn SSL_key_update(ssl: *mut sys::SSL, kind: c_int) -> c_int;
     #[cfg(unix)]
     fn SSL_set_fd(ssl: *mut sys::SSL, fd: c_int) -> c_int;
     fn SSL_set_info_callback(ssl: *mut sys::SSL, callback: Option<InfoCallback>);
     fn SSL_set_msg_callback(ssl: *mut sys::SSL, callback: Option<MessageCallback>);
 }
 
+#[cfg(not(libressl))]
+const SSL_KEY_UPDATE_NONE: c_int = -1;
+#[cfg(not(libressl))]
+const SSL_KEY_UPDATE_REQUESTED: c_int = 1;
 const SSL_CTRL_MODE: c_int = 33;
 const SSL_CTRL_CLEAR_MODE: c_int = 78;
 
@@ -267,6 +277,36 @@ unsafe impl LibSsl for OpenSslEngine {
     fn shutdown(&mut self) -> c_int {
         // SAFETY: "SSL_shutdown() shuts down an active TLS/SSL connection" (SSL_shutdown(3)).
         unsafe { sys::SSL_shutdown(self.ssl.as_ptr()) }
+    }
+
+    #[cfg(not(libressl))]
+    fn schedule_key_update(&mut self) -> c_int {
+        // SAFETY: "SSL_key_update() schedules an update of the keys for the current TLS connection"
+        // (SSL_key_update(3)); at any other time it fails.
+        unsafe { SSL_key_update(self.ssl.as_ptr(), SSL_KEY_UPDATE_REQUESTED) }
+    }
+
+    /// OpenSSL keeps its answer to a KeyUpdate for the next write. Scheduled once more, it leaves
+    /// now; while one is under way the handshake sends it anyhow.
+    #[cfg(not(libressl))]
+    fn send_messages(&mut self) -> c_int {
+        // SAFETY: "SSL_get_key_update_type() can be used to determine whether a key update
+        // operation has been scheduled but not yet performed" (SSL_key_update(3)).
+        let scheduled = unsafe { SSL_get_key_update_type(self.ssl.as_ptr()) };
+        // SAFETY: "SSL_in_init() returns 1 if the SSL/TLS state machine is currently processing or
+        // awaiting handshake messages" (SSL_in_init(3)).
+        let under_way = unsafe { SSL_in_init(self.ssl.as_ptr()) } != 0;
+        if scheduled != SSL_KEY_UPDATE_NONE && !under_way {
+            // SAFETY: as in `schedule_key_update`.
+            unsafe { SSL_key_update(self.ssl.as_ptr(), scheduled) };
+        }
+        self.handshake()
+    }
+
+    /// Not called: the session has refused.
+    #[cfg(libressl)]
+    fn schedule_key_update(&mut self) -> c_int {
+        -1
     }
 
     #[inline]

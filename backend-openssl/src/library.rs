@@ -16,6 +16,8 @@ pub(crate) struct Traits {
     pub(crate) tls13_resumption: Support,
     /// Telling the negotiated group.
     pub(crate) negotiated_group: Support,
+    /// Starting a KeyUpdate.
+    pub(crate) key_update: Support,
     /// Whether only the message callback, and not the info callback, sees all alerts that are sent.
     pub(crate) messages_tell_alerts: bool,
     /// `SSL_OP_NO_RENEGOTIATION`.
@@ -61,6 +63,7 @@ mod this {
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Native,
         negotiated_group: Support::Native,
+        key_update: Support::Native,
         messages_tell_alerts: false,
         no_renegotiation: SslOptions::NO_RENEGOTIATION,
         client_refused: 134,
@@ -100,6 +103,7 @@ mod this {
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Unsupported("LibreSSL does not resume TLS 1.3 sessions"),
         negotiated_group: Support::Unsupported("LibreSSL does not tell the negotiated group"),
+        key_update: Support::Unsupported("LibreSSL cannot start a KeyUpdate"),
         messages_tell_alerts: true,
         no_renegotiation: SslOptions::from_bits_retain(0x0004_0000),
         client_refused: 178,

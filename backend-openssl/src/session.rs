@@ -3,12 +3,13 @@
 use std::ffi::c_ulong;
 
 use tls_core::iana::AlertDescription;
-use tls_core::{Facts, Result};
+use tls_core::{Facts, Result, Support};
 #[cfg(unix)]
 use tls_libssl::SocketEngineSession;
 use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine};
 
 use crate::ffi::OpenSslEngine;
+use crate::library::TRAITS;
 use crate::verify;
 
 /// A session without I/O over OpenSSL.
@@ -19,6 +20,8 @@ pub type BufferSession = BufferEngineSession<OpenSslEngine>;
 pub type SocketSession<'fd> = SocketEngineSession<'fd, OpenSslEngine>;
 
 impl Engine for OpenSslEngine {
+    const KEY_UPDATE: Support = TRAITS.key_update;
+
     fn facts(&self) -> Result<Facts> {
         verify::facts(self.ssl())
     }

@@ -88,6 +88,9 @@ impl Provider {
     }
 }
 
+/// Every connection of rustls can change its keys.
+pub(crate) const KEY_UPDATE: Support = Support::Native;
+
 pub(crate) fn suite_number(suite: SupportedCipherSuite) -> CipherSuite {
     CipherSuite(u16::from(suite.suite()))
 }
@@ -116,6 +119,7 @@ fn probe(crypto: &CryptoProvider, groups: &[&'static dyn SupportedKxGroup]) -> C
             false => Support::Unsupported("the provider has no cipher suite of this version"),
         }
     };
+    capabilities.key_update = KEY_UPDATE;
     capabilities.tls12 = has(false);
     capabilities.tls13 = has(true);
     capabilities.tls12_cipher_suites = capabilities.tls12;

@@ -269,6 +269,19 @@ impl Engine {
         self.process()
     }
 
+    /// Queues a KeyUpdate that asks for the peer's, under the old keys, and takes the new ones.
+    /// rustls queues it whatever it holds already, so the caller looks at the bound. It fails while
+    /// a handshake message of the peer's is there in part, as at any change of keys.
+    pub(crate) fn request_key_update(&mut self) -> Result<(), Failed> {
+        // An answer that found no room was sealed before.
+        self.send_reply()?;
+        if let Err(error) = self.connection.refresh_traffic_keys() {
+            // rustls counts what it holds, an alert included, only when it processes input.
+            return Err(self.collapse(Reason::Engine(error.clone()), Some(&error)));
+        }
+        self.process()
+    }
+
     /// Moves pending ciphertext to `output`.
     #[inline]
     pub(crate) fn drain(&mut self, output: &mut [u8]) -> usize {

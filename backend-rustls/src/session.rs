@@ -7,6 +7,7 @@ use tls_core::{
     Status,
 };
 
+use crate::caps;
 use crate::engine::{Engine, Failed};
 
 /// A session of rustls; see [`BufferSession`].
@@ -143,6 +144,21 @@ impl Session for RustlsSession {
     fn close_notify_received(&self) -> bool {
         self.lifecycle.close_notify_received()
     }
+
+    fn request_key_update(&mut self) -> Result<Status> {
+        let (held, bound) = (self.pending_output(), self.pending_output_bound);
+        let gate = self
+            .lifecycle
+            .gate_key_update(caps::KEY_UPDATE, held, bound);
+        if let Some(verdict) = gate {
+            return verdict;
+        }
+        if let Err(failed) = self.engine.request_key_update() {
+            return self.fail(failed, Operation::KeyUpdate);
+        }
+        self.lifecycle.key_update_requested();
+        Ok(Status::Complete)
+    }
 }
 
 impl BufferSession for RustlsSession {
@@ -192,7 +208,11 @@ impl BufferSession for RustlsSession {
         self.check_input(input, operation)?;
         loop {
             let room = &mut plaintext[progress.produced..];
-            progress.produced += self.engine.take_plaintext(room);
+            let produced = self.engine.take_plaintext(room);
+            if produced > 0 {
+                self.lifecycle.data_read();
+            }
+            progress.produced += produced;
             let rest = &input[progress.consumed..];
             if progress.produced == plaintext.len() || rest.is_empty() && progress.produced > 0 {
                 return Ok(progress);
@@ -235,7 +255,10 @@ impl BufferSession for RustlsSession {
                 break;
             }
             match self.engine.write(rest) {
-                Ok(taken) => progress.consumed += taken,
+                Ok(taken) => {
+                    progress.consumed += taken;
+                    self.lifecycle.data_written();
+                }
                 Err(failed) => {
                     let verdict = self.fail(failed, Operation::Write);
                     if progress.consumed == 0 {

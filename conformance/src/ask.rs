@@ -43,6 +43,7 @@ pub fn refused(scene: &Scene<'_>, feature: Feature) -> CaseResult {
 fn ask(scene: &Scene<'_>, feature: Feature) -> CaseResult<Option<Result<()>>> {
     Ok(Some(match feature {
         Feature::BufferMode | Feature::SocketMode => return ask_for_mode(scene, feature).map(Some),
+        Feature::KeyUpdate => scene.connected()?.client.request_key_update().map(drop),
         Feature::NegotiatedGroup => return negotiated_group(scene).map(Some),
         Feature::Tls12Resumption | Feature::Tls13Resumption => {
             return resumption(scene, feature).map(Some);

@@ -286,6 +286,25 @@ impl Endpoint {
         self.note(step).map(|step| step.status)
     }
 
+    /// Changes the sending keys and asks the peer to; nothing leaves by it.
+    ///
+    /// # Errors
+    ///
+    /// The session's.
+    ///
+    /// # Panics
+    ///
+    /// After [`close`](Self::close).
+    pub fn request_key_update(&mut self) -> Result<Status> {
+        let step = match &mut self.drive {
+            Drive::Buffer { session, .. } => session.request_key_update(),
+            Drive::Socket(session) => session.request_key_update(),
+            Drive::Gone => panic!("the endpoint was closed"),
+        };
+        self.note(step.map(|status| Step { status, bytes: 0 }))
+            .map(|step| step.status)
+    }
+
     /// Hands pending ciphertext to the transport, as far as there is room.
     ///
     /// # Errors

@@ -8,9 +8,7 @@ use crate::facts::Facts;
 use crate::session::{BufferSession, Role, Session};
 #[cfg(unix)]
 use crate::session::{DetachError, Detached, SocketSession};
-use crate::status::Progress;
-#[cfg(unix)]
-use crate::status::Status;
+use crate::status::{Progress, Status};
 
 impl<S: Session + ?Sized> Session for Box<S> {
     fn role(&self) -> Role {
@@ -39,6 +37,10 @@ impl<S: Session + ?Sized> Session for Box<S> {
 
     fn close_notify_received(&self) -> bool {
         (**self).close_notify_received()
+    }
+
+    fn request_key_update(&mut self) -> Result<Status> {
+        (**self).request_key_update()
     }
 
     fn is_handshake_complete(&self) -> bool {

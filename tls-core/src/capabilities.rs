@@ -142,6 +142,8 @@ features! {
     quiet_shutdown QuietShutdown;
     /// A bound, in bytes, on the ciphertext a session holds for the peer.
     pending_output_bound PendingOutputBound;
+    /// Changing the sending keys of a TLS 1.3 session and asking the peer to (RFC 8446 section 4.6.3).
+    key_update KeyUpdate;
 }
 
 impl Capabilities {

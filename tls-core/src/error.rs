@@ -344,6 +344,9 @@ pub enum Misuse {
     /// A verdict or answer was given though none was asked for.
     #[error("nothing is suspended")]
     NotSuspended,
+    /// More KeyUpdates were asked for than a peer endures without application data.
+    #[error("too many KeyUpdates without application data between them")]
+    TooManyKeyUpdates,
     /// `write` after own `shutdown` (contract K7).
     #[error("write after shutdown")]
     WriteAfterShutdown,
@@ -392,6 +395,9 @@ pub enum Operation {
     /// `shutdown`.
     #[error("shutdown")]
     Shutdown,
+    /// `request_key_update`.
+    #[error("key update")]
+    KeyUpdate,
     /// Taking the descriptor out of a session.
     #[error("detach")]
     Detach,

@@ -31,9 +31,7 @@ use rustls_pki_types::CertificateDer;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::iana::{CipherSuite, Group, ProtocolVersion};
-use crate::status::Progress;
-#[cfg(unix)]
-use crate::status::Status;
+use crate::status::{Progress, Status};
 
 /// Which side of the connection a context or session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +68,30 @@ pub trait Session: Debug + Send {
 
     /// Whether the peer's authenticated close_notify was seen.
     fn close_notify_received(&self) -> bool;
+
+    /// Changes the keys this side sends with, and asks the peer to change its own: a KeyUpdate with
+    /// `update_requested` (RFC 8446 section 4.6.3). What is written from then on is under the new
+    /// keys; the peer's answer is taken by a later `read`, and nothing tells of it.
+    ///
+    /// Does no I/O: the message is pending output, and leaves with the next `drain`, `flush`,
+    /// `write` or `shutdown`. `Complete` once it is queued. Nothing is queued, and the call is to be
+    /// repeated, after `WantWrite`, when the bound on pending output is reached (K4), and after
+    /// `WantRead`, when the engine must first see the rest of a message that has begun. With
+    /// [`SocketTransport::Plain`](crate::config::SocketTransport::Plain) the engine holds one
+    /// message at the most, so that `WantWrite` comes as soon as the socket has not taken the one
+    /// before; a reply that was owed is sent first, and a `read` may send the message too.
+    ///
+    /// Engines endure only so many KeyUpdates in a row, answers included (K4: 32). So a session
+    /// asks for 16 at the most without application data written, and for 16 without any read, in
+    /// between: what one side writes to a peer that stays silent can be put under new keys 16 times.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(HandshakeIncomplete)`, `Misuse(WriteAfterShutdown)` and `Misuse(TooManyKeyUpdates)`,
+    /// which leave the session as it was; `Unsupported(KeyUpdate)` if the backend lacks
+    /// [`Feature::KeyUpdate`](crate::Feature::KeyUpdate), or TLS 1.2 was negotiated, which has no
+    /// KeyUpdate; and the session's failure.
+    fn request_key_update(&mut self) -> Result<Status>;
 
     /// Whether `handshake` has given `Complete`.
     fn is_handshake_complete(&self) -> bool {

@@ -115,6 +115,31 @@ impl<S: Read + Write, B: BufferSession> TlsStream<S, B> {
         }
     }
 
+    /// Changes the keys this side sends with, asks the peer to change its own, and sends the
+    /// message, as far as the transport takes it: what is left goes in front of what is written
+    /// next. See [`Session::request_key_update`]. Blocks if the transport does.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`: nothing was queued; repeat the call when the transport is ready, or after a
+    /// `read`. `InvalidInput` before the handshake is complete, after `shutdown`, or for too many
+    /// KeyUpdates without application data; `Unsupported` with TLS 1.2 or a backend that lacks it.
+    /// Otherwise the session has failed.
+    pub fn request_key_update(&mut self) -> io::Result<()> {
+        let mut status = self.driver.request_key_update()?;
+        if status == Status::WantWrite {
+            self.flush()?;
+            status = self.driver.request_key_update()?;
+        }
+        if status != Status::Complete {
+            return Err(pause(status));
+        }
+        match self.flush() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the stream apart, without sending anything.
     pub fn into_parts(self) -> StreamParts<S, B> {
         let (session, received, unsent) = self.driver.into_parts();

@@ -202,6 +202,7 @@ impl<E: Engine> Core<E> {
                 Class::Done(count) => {
                     total.produced += count;
                     self.limits.application_data();
+                    self.lifecycle.data_read();
                     if !self.has_more(&input[total.consumed..]) {
                         return Ok(total);
                     }
@@ -211,6 +212,11 @@ impl<E: Engine> Core<E> {
                     let warnings = self.link.engine().warnings_received();
                     if let Err(excess) = self.limits.without_data(finished, warnings) {
                         return self.overstepped(excess, Operation::Read, total);
+                    }
+                    if finished > 0 && !self.link.wire().refused() {
+                        if let Err(error) = self.answer() {
+                            return self.fail_reading(error, total);
+                        }
                     }
                     if self.link.wire().refused() {
                         return Ok(unless_produced(Status::WantWrite, total));
@@ -320,7 +326,10 @@ impl<E: Engine> Core<E> {
                 return self.fail(panicked(Operation::Write), total);
             }
             match moved.result.class {
-                Class::Done(count) => total.consumed += count,
+                Class::Done(count) => {
+                    total.consumed += count;
+                    self.lifecycle.data_written();
+                }
                 // Not reached with a BIO that refuses nothing, but for a library that must first
                 // read: the caller does so.
                 Class::WantRead if total.consumed == 0 => {
@@ -377,7 +386,7 @@ impl<E: Engine> Core<E> {
             Function::Ordinary,
             &mut [],
             &mut output[total.produced..],
-            E::handshake,
+            E::send_messages,
         );
         add(total, &moved);
     }
@@ -478,7 +487,7 @@ impl<E: Engine> Core<E> {
     }
 
     #[cold]
-    fn fail_with(
+    pub(crate) fn fail_with(
         &mut self,
         outcome: &Outcome,
         operation: Operation,
@@ -564,7 +573,7 @@ fn unless_produced(status: Status, total: Progress) -> Progress {
 }
 
 #[cold]
-fn panicked(operation: Operation) -> Error {
+pub(crate) fn panicked(operation: Operation) -> Error {
     Error::new(ErrorKind::Backend, operation).with_detail("a callback panicked")
 }
 

@@ -4,13 +4,17 @@ use std::borrow::Cow;
 use std::ffi::c_ulong;
 
 use tls_core::iana::AlertDescription;
-use tls_core::{Facts, Result};
+use tls_core::{Facts, Result, Support};
 
 use crate::diagnosis::Diagnosis;
 use crate::ffi::LibSsl;
 
 /// What only the backend can say about its library: never called on the steady path.
 pub trait Engine: LibSsl {
+    /// Whether the library can start a KeyUpdate, as the backend's
+    /// [`Capabilities::key_update`](tls_core::Capabilities::key_update) says.
+    const KEY_UPDATE: Support = Support::Native;
+
     /// What the handshake settled; called once, when it is complete.
     ///
     /// # Errors

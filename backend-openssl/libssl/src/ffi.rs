@@ -10,7 +10,8 @@ use std::fmt::Debug;
 
 /// The calls into one libssl, over one `SSL*` that the implementor owns: one-line forwards.
 ///
-/// OpenSSL, LibreSSL and BoringSSL all have every function named here, with the same meaning.
+/// OpenSSL, LibreSSL and BoringSSL all have every function named here, with the same meaning, but
+/// for `SSL_key_update`, which LibreSSL lacks.
 /// Methods are safe because the handle is owned and every argument is borrowed for the call only.
 ///
 /// # Safety
@@ -34,6 +35,20 @@ pub unsafe trait LibSsl: Debug + Send + 'static {
 
     /// `SSL_shutdown`.
     fn shutdown(&mut self) -> c_int;
+
+    /// `SSL_key_update` with `SSL_KEY_UPDATE_REQUESTED`, which does no I/O:
+    /// [`send_messages`](Self::send_messages) puts the message out. Above 0 is success. Called only
+    /// if [`Engine::KEY_UPDATE`](crate::Engine::KEY_UPDATE) says that the library can.
+    fn schedule_key_update(&mut self) -> c_int;
+
+    /// Puts out the messages that the library owes the peer after the handshake, and nothing else;
+    /// above 0 is success, with or without any. OpenSSL sends in `SSL_do_handshake` what was
+    /// scheduled, and keeps an answer for the next `SSL_write` unless it is scheduled again.
+    /// BoringSSL does nothing there, and sends both with an `SSL_write` of nothing, which gives 0 on
+    /// success. LibreSSL answers at once.
+    fn send_messages(&mut self) -> c_int {
+        self.handshake()
+    }
 
     /// `SSL_get_error`, for the return value of the call just made.
     fn error_of(&self, ret: c_int) -> c_int;

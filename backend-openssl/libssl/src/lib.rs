@@ -31,6 +31,7 @@ mod diagnosis;
 mod engine;
 mod ffi;
 mod framing;
+mod key_update;
 mod limits;
 #[cfg(test)]
 mod mock;

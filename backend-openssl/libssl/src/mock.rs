@@ -40,6 +40,8 @@ pub(crate) const DATA: u8 = 23;
 pub(crate) const WANTS_REPLY: u8 = b'K';
 /// The reply.
 pub(crate) const REPLY: u8 = b'R';
+/// A KeyUpdate of its own.
+pub(crate) const UPDATE: u8 = b'U';
 /// A reason of the mock: the peer's bytes make no sense.
 pub(crate) const NONSENSE: c_ulong = 7;
 /// From here on a reason is the peer's fatal alert.
@@ -323,6 +325,12 @@ unsafe impl LibSsl for Mock {
         self.flight.push_back(record(ALERT, &[1, 0]));
         assert!(self.send(), "never refused inside SSL_shutdown");
         c_int::from(self.shutdown & RECEIVED_SHUTDOWN != 0)
+    }
+
+    fn schedule_key_update(&mut self) -> c_int {
+        assert!(self.flight.is_empty(), "what is owed goes first");
+        self.flight.push_back(record(HANDSHAKE, &[UPDATE; 5]));
+        1
     }
 
     fn error_of(&self, ret: c_int) -> c_int {

@@ -24,6 +24,8 @@ pub(crate) struct Plain {
     in_flight: Buffer,
     /// The close_notify was refused by the socket and has to be asked for again.
     closing: bool,
+    /// A KeyUpdate is scheduled, and was not seen to leave.
+    updating: bool,
     /// The last call that wanted to read had moved something.
     unsettled: bool,
     /// The process does not ignore SIGPIPE (K19). Asked once, when the session is made.
@@ -40,6 +42,7 @@ impl Plain {
         Ok(Self {
             in_flight: Buffer::default(),
             closing: false,
+            updating: false,
             unsettled: false,
             shield: !sigpipe::is_ignored(),
         })
@@ -48,7 +51,7 @@ impl Plain {
     /// How much ciphertext the library holds, at least: it does not say how long its record is.
     pub(crate) fn pending(&self) -> usize {
         match self.in_flight.len() {
-            0 if self.closing => RECORD_HEADER,
+            0 if self.closing || self.updating => RECORD_HEADER,
             0 => 0,
             length => RECORD_HEADER + length,
         }
@@ -106,6 +109,7 @@ impl Plain {
             match outcome.class {
                 Class::Done(count) => {
                     core.limits.application_data();
+                    core.lifecycle.data_read();
                     return Ok(Progress::new(Status::Complete, 0, count));
                 }
                 waits @ (Class::WantRead | Class::WantWrite) => {
@@ -169,7 +173,32 @@ impl Plain {
                 }
             }
         }
+        core.lifecycle.data_written();
         Ok(Progress::new(Status::Complete, taken, 0))
+    }
+
+    /// Schedules the message, which leaves with the next call that sends. What the library owes
+    /// already goes first: it schedules nothing meanwhile.
+    pub(crate) fn request_key_update<E: Engine>(&mut self, core: &mut Core<E>) -> Result<Status> {
+        if let Some(verdict) = core.gate_key_update(core.pending()) {
+            return verdict;
+        }
+        let operation = Operation::KeyUpdate;
+        let status = self.finish_record(core, operation)?;
+        if status != Status::Complete {
+            return Ok(status);
+        }
+        for step in [E::send_messages, E::schedule_key_update] {
+            let outcome = self.call(core, step);
+            match outcome.class {
+                Class::Done(_) => {}
+                waits @ (Class::WantRead | Class::WantWrite) => return Ok(waited_for(waits)),
+                _ => return fail_with(core, &outcome, operation),
+            }
+        }
+        self.updating = true;
+        core.lifecycle.key_update_requested();
+        Ok(Status::Complete)
     }
 
     /// Completes the record that the socket took in part.
@@ -178,6 +207,7 @@ impl Plain {
             // The library sends nothing more.
             self.in_flight.clear();
             self.closing = false;
+            self.updating = false;
             return Ok(Status::Complete);
         }
         let status = self.finish_record(core, Operation::Flush)?;
@@ -230,6 +260,14 @@ impl Plain {
         core: &mut Core<E>,
         operation: Operation,
     ) -> Result<Status> {
+        if self.updating {
+            let outcome = self.call(core, E::send_messages);
+            match outcome.class {
+                Class::Done(_) => self.updating = false,
+                waits @ (Class::WantRead | Class::WantWrite) => return Ok(waited_for(waits)),
+                _ => return fail_with(core, &outcome, operation),
+            }
+        }
         while !self.in_flight.is_empty() {
             let outcome = self.call(core, |engine| engine.write(self.in_flight.filled()));
             match outcome.class {

@@ -1,7 +1,7 @@
 //! The session without I/O.
 
 use tls_core::support::Lifecycle;
-use tls_core::{BufferSession, Error, Facts, Progress, Result, Role, Session};
+use tls_core::{BufferSession, Error, Facts, Progress, Result, Role, Session, Status};
 
 use crate::Setup;
 use crate::core::Core;
@@ -76,6 +76,10 @@ impl<E: Engine> Session for BufferEngineSession<E> {
 
     fn buffered(&self) -> usize {
         self.core.buffered(&[])
+    }
+
+    fn request_key_update(&mut self) -> Result<Status> {
+        self.core.request_key_update()
     }
 }
 

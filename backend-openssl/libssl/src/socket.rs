@@ -208,6 +208,13 @@ impl<E: Engine> Session for SocketEngineSession<'_, E> {
     fn buffered(&self) -> usize {
         self.core.buffered(self.received.filled())
     }
+
+    fn request_key_update(&mut self) -> Result<Status> {
+        match &mut self.plain {
+            Some(plain) => plain.request_key_update(&mut self.core),
+            None => self.core.request_key_update(),
+        }
+    }
 }
 
 impl<E: Engine> SocketSession for SocketEngineSession<'_, E> {

@@ -50,6 +50,7 @@ mod descriptor;
 mod facts;
 mod fragments;
 mod handshake;
+mod key_update;
 mod limits;
 mod names;
 mod plain;
@@ -74,6 +75,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         names::CASES,
         client_certificates::CASES,
         alpn::CASES,
+        key_update::CASES,
         limits::CASES,
         resumption::CASES,
         roots::CASES,

@@ -16,6 +16,7 @@ pub(crate) trait Call {
     fn write(&mut self, plaintext: &[u8]) -> Result<Progress>;
     fn shutdown(&mut self) -> Result<Progress>;
     fn flush(&mut self) -> Result<Progress>;
+    fn request_key_update(&mut self) -> Result<Progress>;
 }
 
 /// What a saboteur does to the calls of one session; nothing, unless said otherwise.
@@ -38,6 +39,10 @@ pub(crate) trait Hook: Send {
 
     fn flush(&mut self, call: &mut dyn Call) -> Result<Progress> {
         call.flush()
+    }
+
+    fn request_key_update(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        call.request_key_update()
     }
 
     fn facts<'a>(&'a self, session: &'a dyn Session) -> Option<&'a Facts> {
@@ -122,6 +127,21 @@ impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> OnShutdown<F> {
 
 impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> Hook for OnShutdown<F> {
     fn shutdown(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        self.0(call)
+    }
+}
+
+/// Changes `request_key_update`.
+pub(super) struct OnKeyUpdate<F>(F);
+
+impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> OnKeyUpdate<F> {
+    pub(super) fn new(hook: F) -> Self {
+        Self(hook)
+    }
+}
+
+impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> Hook for OnKeyUpdate<F> {
+    fn request_key_update(&mut self, call: &mut dyn Call) -> Result<Progress> {
         self.0(call)
     }
 }

@@ -70,6 +70,11 @@ macro_rules! session_through_hook {
             fn close_notify_received(&self) -> bool {
                 self.0.inner().close_notify_received()
             }
+
+            fn request_key_update(&mut self) -> Result<Status> {
+                self.request(|hook, call| hook.request_key_update(call))
+                    .map(|progress| progress.status)
+            }
         }
     };
 }
@@ -106,6 +111,13 @@ impl SabotagedBuffer {
                 taken: 0,
             },
         )
+    }
+
+    fn request(
+        &mut self,
+        call: impl FnOnce(&mut dyn Hook, &mut dyn Call) -> Result<Progress>,
+    ) -> Result<Progress> {
+        self.call(&mut [], &mut [], call)
     }
 }
 
@@ -188,6 +200,10 @@ impl Call for BufferCall<'_> {
     fn flush(&mut self) -> Result<Progress> {
         Ok(self.session.drain(self.output))
     }
+
+    fn request_key_update(&mut self) -> Result<Progress> {
+        self.session.request_key_update().map(Progress::idle)
+    }
 }
 
 pub(super) struct SabotagedSocket<'fd>(Sabotaged<dyn SocketSession + 'fd>, DescriptorHook);
@@ -221,6 +237,13 @@ impl<'fd> SabotagedSocket<'fd> {
             let _ = rustix::io::write(self.as_fd(), b"?");
         }
         result
+    }
+
+    fn request(
+        &mut self,
+        call: impl FnOnce(&mut dyn Hook, &mut dyn Call) -> Result<Progress>,
+    ) -> Result<Progress> {
+        self.call(call)
     }
 }
 
@@ -353,6 +376,10 @@ impl Call for SocketCall<'_, '_> {
 
     fn flush(&mut self) -> Result<Progress> {
         self.session.flush().map(Progress::idle)
+    }
+
+    fn request_key_update(&mut self) -> Result<Progress> {
+        self.session.request_key_update().map(Progress::idle)
     }
 }
 

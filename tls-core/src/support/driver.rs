@@ -1,6 +1,8 @@
 //! Moves ciphertext between a buffer session and a transport: what the socket pump and the stream
 //! adapter have in common.
 
+mod state;
+
 use std::io::{self, IoSliceMut};
 
 use super::buffer::Buffer;
@@ -8,6 +10,7 @@ use super::plaintext::Plaintext;
 use super::record::RecordTracker;
 use super::transport::{Transport, would_block};
 use crate::error::{AlertDirection, Error, ErrorKind, Misuse, Operation, Result};
+use crate::iana::ProtocolVersion;
 use crate::session::BufferSession;
 use crate::status::{Progress, Status};
 
@@ -125,6 +128,27 @@ impl<B: BufferSession> Driver<B> {
         let status = self.shutdown_steps(transport);
         self.release();
         status
+    }
+
+    /// See [`Session::request_key_update`](crate::Session::request_key_update).
+    pub(crate) fn request_key_update(&mut self) -> Result<Status> {
+        if let Some(error) = self.gate(Operation::KeyUpdate) {
+            return Err(error);
+        }
+        let full = self.pending_output() >= self.pending_output_bound;
+        let possible = self.session.protocol_version() == Some(ProtocolVersion::TLS1_3);
+        // What comes before the bound, which is reached here sooner than in the session, is the
+        // session's to know; the rest it refuses without effect.
+        let verdict = match full && possible {
+            true => self.session.write(&[], &mut []).map(|_| Status::WantWrite),
+            false => self.session.request_key_update(),
+        };
+        match verdict {
+            Err(error) if is_announced(&error) && self.pending_output() > 0 => {
+                Ok(Status::WantWrite)
+            }
+            verdict => verdict,
+        }
     }
 
     fn handshake_steps(&mut self, transport: &mut impl Transport) -> Result<Status> {
@@ -394,10 +418,7 @@ impl<B: BufferSession> Driver<B> {
         error: Error,
         operation: Operation,
     ) -> Result<Status> {
-        let announced = error
-            .alert()
-            .is_some_and(|alert| alert.direction == AlertDirection::Sent);
-        if !announced {
+        if !is_announced(&error) {
             return Err(error);
         }
         match self.send_and_flush(transport, operation) {
@@ -539,60 +560,10 @@ impl<B: BufferSession> Driver<B> {
         self.received.release();
         self.unsent.release();
     }
+}
 
-    pub(crate) fn session(&self) -> &B {
-        &self.session
-    }
-
-    pub(crate) fn session_mut(&mut self) -> &mut B {
-        &mut self.session
-    }
-
-    /// Whether `handshake` has given `Complete`.
-    #[inline]
-    pub(crate) fn is_complete(&self) -> bool {
-        self.complete
-    }
-
-    /// See [`Session::pending_output`](crate::Session::pending_output).
-    pub(crate) fn pending_output(&self) -> usize {
-        if self.transport_failure.is_some() {
-            return 0;
-        }
-        self.session.pending_output() + self.unsent.len()
-    }
-
-    /// See [`Session::buffered`](crate::Session::buffered).
-    pub(crate) fn buffered(&self) -> usize {
-        if self.session.close_notify_received() || self.failure().is_some() {
-            return self.session.buffered();
-        }
-        self.session.buffered() + self.whole
-    }
-
-    /// See [`Session::failure`](crate::Session::failure).
-    pub(crate) fn failure(&self) -> Option<&Error> {
-        self.failure.as_ref().or_else(|| self.session.failure())
-    }
-
-    /// See [`Session::close_notify_sent`](crate::Session::close_notify_sent).
-    pub(crate) fn close_notify_sent(&self) -> bool {
-        self.close_notify_sent
-    }
-
-    /// Whether ciphertext is held in either direction, a part of a record included.
-    #[cfg(unix)]
-    pub(crate) fn holds_ciphertext(&self) -> bool {
-        self.pending_output() > 0 || !self.received.is_empty() || self.records.is_inside()
-    }
-
-    /// The session, and the ciphertext received and not consumed, and taken and not sent.
-    pub(crate) fn into_parts(mut self) -> (B, Vec<u8>, Vec<u8>) {
-        let mut unsent = self.unsent.bytes().to_vec();
-        let taken = unsent.len();
-        unsent.resize(taken + self.pending_output() - taken, 0);
-        let drained = self.session.drain(&mut unsent[taken..]).produced;
-        unsent.truncate(taken + drained);
-        (self.session, self.received.bytes().to_vec(), unsent)
-    }
+/// Whether an alert for the peer goes with the error.
+fn is_announced(error: &Error) -> bool {
+    let alert = error.alert();
+    alert.is_some_and(|alert| alert.direction == AlertDirection::Sent)
 }

@@ -1,11 +1,18 @@
 //! Where a session stands: the rules of the contract that do not depend on the engine.
 
-use crate::error::{Error, Misuse, Operation, Result};
+use crate::capabilities::{Feature, Support};
+use crate::error::{Error, ErrorKind, Misuse, Operation, Result};
 use crate::facts::Facts;
+use crate::iana::ProtocolVersion;
 use crate::status::Status;
 
 /// How many bytes above the bound on pending output a reply to the peer may take (K1).
 pub const OUTPUT_RESERVE: usize = 4 * 1024;
+
+/// How many KeyUpdates a session asks for without application data in between, in either direction.
+/// A peer counts our answers too, and this side the peer's: 32 are endured (K4), and so many may be
+/// on their way when both ask.
+const MAX_KEY_UPDATES: u8 = 16;
 
 /// Where a session stands: handshaking, open or failed, and which close_notify has been seen.
 ///
@@ -19,6 +26,9 @@ pub struct Lifecycle {
     close_notify: CloseNotify,
     close_notify_received: bool,
     input_ended: bool,
+    /// KeyUpdates asked for since application data was last written, and since it was last read.
+    unwritten_updates: u8,
+    unread_updates: u8,
 }
 
 #[derive(Debug)]
@@ -81,7 +91,7 @@ impl Lifecycle {
         if self.facts.is_none() {
             return Some(Err(incomplete(Operation::Write)));
         }
-        if self.close_notify != CloseNotify::None {
+        if self.is_closing() {
             return Some(Err(Error::misuse(
                 Misuse::WriteAfterShutdown,
                 Operation::Write,
@@ -100,6 +110,60 @@ impl Lifecycle {
         self.facts
             .is_none()
             .then(|| Err(incomplete(Operation::Shutdown)))
+    }
+
+    /// What `request_key_update` gives without touching the engine, if anything: `support` is the
+    /// backend's for [`Feature::KeyUpdate`], `pending_output` and its `bound` are in bytes. After
+    /// `None` the session queues its message and calls [`Self::key_update_requested`].
+    pub fn gate_key_update(
+        &self,
+        support: Support,
+        pending_output: usize,
+        bound: usize,
+    ) -> Option<Result<Status>> {
+        if let Some(verdict) = self.gate_failure(pending_output) {
+            return Some(verdict);
+        }
+        let operation = Operation::KeyUpdate;
+        let Some(facts) = &self.facts else {
+            return Some(Err(incomplete(operation)));
+        };
+        if self.is_closing() {
+            return Some(Err(Error::misuse(Misuse::WriteAfterShutdown, operation)));
+        }
+        let lacks = match support {
+            Support::Unsupported(reason) => Some(reason),
+            _ if facts.protocol_version != ProtocolVersion::TLS1_3 => {
+                Some("TLS 1.2 has no KeyUpdate")
+            }
+            _ => None,
+        };
+        if let Some(reason) = lacks {
+            let kind = ErrorKind::Unsupported(Feature::KeyUpdate);
+            return Some(Err(Error::new(kind, operation).with_detail(reason)));
+        }
+        if self.unwritten_updates.max(self.unread_updates) >= MAX_KEY_UPDATES {
+            return Some(Err(Error::misuse(Misuse::TooManyKeyUpdates, operation)));
+        }
+        (pending_output >= bound).then_some(Ok(Status::WantWrite))
+    }
+
+    /// A KeyUpdate that asks for the peer's is queued.
+    pub fn key_update_requested(&mut self) {
+        self.unwritten_updates += 1;
+        self.unread_updates += 1;
+    }
+
+    /// Application data was taken from the caller.
+    #[inline]
+    pub fn data_written(&mut self) {
+        self.unwritten_updates = 0;
+    }
+
+    /// Application data was delivered to the caller.
+    #[inline]
+    pub fn data_read(&mut self) {
+        self.unread_updates = 0;
     }
 
     fn gate_failure(&self, pending_output: usize) -> Option<Result<Status>> {
@@ -187,6 +251,11 @@ impl Lifecycle {
         self.failure.as_ref().map(|failure| &failure.error)
     }
 
+    /// Whether the close_notify of this side is queued, or has left.
+    pub fn is_closing(&self) -> bool {
+        self.close_notify != CloseNotify::None
+    }
+
     /// See [`Session::close_notify_sent`](crate::Session::close_notify_sent).
     pub fn close_notify_sent(&self) -> bool {
         self.close_notify == CloseNotify::Sent
@@ -265,6 +334,48 @@ mod tests {
         let second = Error::new(ErrorKind::Truncated, Operation::Read);
         let kind = lifecycle.fail(second, false, 0).unwrap_err().kind();
         assert_eq!(kind, ErrorKind::Protocol, "the first failure stays");
+    }
+
+    #[test]
+    fn key_updates_have_their_place_and_their_number() {
+        let ask = |lifecycle: &Lifecycle, support| lifecycle.gate_key_update(support, 5, 10);
+        let kind = |verdict: Option<Result<Status>>| verdict.unwrap().unwrap_err().kind();
+        let native = Support::Native;
+        let incomplete = ErrorKind::Misuse(Misuse::HandshakeIncomplete);
+        let unsupported = ErrorKind::Unsupported(Feature::KeyUpdate);
+        let too_many = ErrorKind::Misuse(Misuse::TooManyKeyUpdates);
+        assert_eq!(kind(ask(&Lifecycle::new(), native)), incomplete);
+
+        let mut lifecycle = open();
+        assert!(ask(&lifecycle, native).is_none());
+        assert_eq!(
+            kind(ask(&lifecycle, Support::Unsupported("no"))),
+            unsupported
+        );
+        let full = lifecycle.gate_key_update(native, 10, 10);
+        assert_eq!(full.unwrap().unwrap(), Status::WantWrite);
+        for _ in 0..16 {
+            assert!(ask(&lifecycle, native).is_none());
+            lifecycle.key_update_requested();
+        }
+        lifecycle.data_written();
+        assert_eq!(kind(ask(&lifecycle, native)), too_many, "nothing was read");
+        lifecycle.data_read();
+        assert!(ask(&lifecycle, native).is_none());
+
+        lifecycle.queue_close_notify();
+        let after = ErrorKind::Misuse(Misuse::WriteAfterShutdown);
+        assert_eq!(kind(ask(&lifecycle, native)), after);
+        let error = Error::new(ErrorKind::Protocol, Operation::Read);
+        assert!(lifecycle.fail(error, false, 0).is_err());
+        assert_eq!(kind(ask(&lifecycle, native)), ErrorKind::Protocol);
+
+        let mut old = Lifecycle::new();
+        old.complete_handshake(Facts::new(
+            ProtocolVersion::TLS1_2,
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ));
+        assert_eq!(kind(ask(&old, native)), unsupported);
     }
 
     #[test]

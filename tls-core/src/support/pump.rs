@@ -184,4 +184,8 @@ impl<S: BufferSession> Session for SocketPump<'_, S> {
     fn close_notify_received(&self) -> bool {
         self.driver.session().close_notify_received()
     }
+
+    fn request_key_update(&mut self) -> Result<Status> {
+        self.driver.request_key_update()
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::capabilities::Support;
 use crate::error::{Alert, AlertDirection, Error, ErrorKind, Operation, Result};
 use crate::facts::Facts;
 use crate::iana::{AlertDescription, CipherSuite, ProtocolVersion};
@@ -218,6 +219,19 @@ impl Session for Mock {
     fn close_notify_received(&self) -> bool {
         self.lifecycle.close_notify_received()
     }
+
+    fn request_key_update(&mut self) -> Result<Status> {
+        let held = self.output.len();
+        let gate = self
+            .lifecycle
+            .gate_key_update(Support::Native, held, self.bound);
+        if let Some(verdict) = gate {
+            return verdict;
+        }
+        self.owe(HANDSHAKE, b"update");
+        self.lifecycle.key_update_requested();
+        Ok(Status::Complete)
+    }
 }
 
 impl BufferSession for Mock {
@@ -263,6 +277,7 @@ impl BufferSession for Mock {
                 for (to, from) in plaintext.iter_mut().zip(self.plaintext.drain(..produced)) {
                     *to = from;
                 }
+                self.lifecycle.data_read();
                 return Ok(Progress::new(Status::Complete, consumed, produced));
             }
             if let Some(verdict) = self.lifecycle.gate_read(plaintext.len(), self.output.len()) {
@@ -297,6 +312,7 @@ impl BufferSession for Mock {
         let taken = plaintext.len().min(FRAGMENT);
         self.output.extend(record(DATA, &plaintext[..taken]));
         self.records += 1;
+        self.lifecycle.data_written();
         produced += self.put(&mut output[produced..]);
         Ok(Progress::new(Status::Complete, taken, produced))
     }

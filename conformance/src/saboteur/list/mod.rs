@@ -1,6 +1,7 @@
 //! Every way in which the suite breaks a backend.
 
 mod calls;
+mod key_update;
 mod policy;
 
 use tls_core::{Progress, Status};
@@ -9,7 +10,9 @@ use super::Sabotage;
 
 /// Every sabotage, by clause. K13 has none: sessions cannot be suspended yet.
 pub(crate) fn all() -> impl Iterator<Item = &'static Sabotage> {
-    calls::SABOTAGES.iter().chain(policy::SABOTAGES)
+    [calls::SABOTAGES, key_update::SABOTAGES, policy::SABOTAGES]
+        .into_iter()
+        .flatten()
 }
 
 /// A status reached without moving a byte.
