@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use tls_core::iana::ProtocolVersion;
 use tls_core::{AlertDirection, Error, Feature};
 
@@ -65,7 +66,8 @@ impl Case {
 }
 
 /// How the session under test is driven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// The caller passes ciphertext in and out: `BufferSession`.
     Buffer,

@@ -87,18 +87,35 @@ impl Gaps {
     ///
     /// As [`parse`](Self::parse), and if a file cannot be read or a test is not there.
     pub fn read(path: &Path, library: &str) -> Result<Self, Vec<String>> {
+        let beside = path.parent().unwrap_or_else(|| Path::new("."));
+        Self::read_with_tests_in(path, library, &[beside])
+    }
+
+    /// Reads a file like `gaps.toml`, and looks for the tests it names in these folders. Blocks on
+    /// the file system.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_with_tests_in(
+        path: &Path,
+        library: &str,
+        folders: &[impl AsRef<Path>],
+    ) -> Result<Self, Vec<String>> {
         let unreadable = |error| vec![format!("{} cannot be read: {error}", path.display())];
         let text = fs::read_to_string(path).map_err(unreadable)?;
         let gaps = Self::parse(&text, library)?;
-        let sources =
-            rust_sources(path.parent().unwrap_or_else(|| Path::new("."))).map_err(unreadable)?;
+        let mut sources = String::new();
+        for folder in folders.iter().map(AsRef::as_ref).filter(|it| it.is_dir()) {
+            sources.push_str(&rust_sources(folder).map_err(unreadable)?);
+        }
         let missing: Vec<_> = gaps
             .gaps
             .iter()
             .filter(|gap| !sources.contains(&format!("fn {}(", gap.entry.test)))
             .map(|gap| {
                 format!(
-                    "gap {:?}: there is no test named {:?} beside gaps.toml",
+                    "gap {:?}: there is no test named {:?}",
                     gap.entry.cases, gap.entry.test
                 )
             })

@@ -20,6 +20,7 @@ mod endpoint;
 pub mod forge;
 pub mod gaps;
 mod hello;
+pub mod matrix;
 mod pair;
 mod pki;
 mod report;

@@ -137,6 +137,7 @@ impl Suite {
 }
 
 /// The runs whose name, or name/mode/version, matches a glob.
+#[derive(Debug)]
 pub struct Filter(GlobMatcher);
 
 impl Filter {
@@ -156,7 +157,12 @@ impl Filter {
     }
 
     fn lets_run_through(&self, case: &Case, run: &str) -> bool {
-        self.0.is_match(case.name) || self.0.is_match(run)
+        self.matches(case.name) || self.matches(run)
+    }
+
+    /// Whether a name passes.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
     }
 }
 

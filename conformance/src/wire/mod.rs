@@ -6,9 +6,11 @@
 //! moves unless the test moves it.
 
 mod lane;
+mod link;
 mod port;
 
 pub use lane::Lane;
+pub(crate) use link::Link;
 pub(crate) use port::{Port, SharedPort};
 
 use std::io::{self, Read, Write};

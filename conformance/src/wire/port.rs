@@ -16,7 +16,7 @@ pub(crate) struct Port {
     /// No more will arrive.
     pub(crate) ended: bool,
     /// Ciphertext that was sent and not yet carried away.
-    outgoing: Vec<u8>,
+    pub(super) outgoing: Vec<u8>,
     /// The endpoint is gone.
     closed: bool,
     /// The capacity of each queue.
@@ -37,6 +37,11 @@ impl Port {
     /// How many bytes the endpoint may send now.
     pub(crate) fn room(&self) -> usize {
         self.window.saturating_sub(self.outgoing.len())
+    }
+
+    /// How many bytes may arrive now.
+    pub(super) fn incoming_room(&self) -> usize {
+        self.window.saturating_sub(self.incoming.len())
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
@@ -65,9 +70,7 @@ impl Port {
         if self.closed {
             return bytes.len();
         }
-        let given = bytes
-            .len()
-            .min(self.window.saturating_sub(self.incoming.len()));
+        let given = bytes.len().min(self.incoming_room());
         self.incoming.extend_from_slice(&bytes[..given]);
         given
     }

@@ -1,0 +1,269 @@
+//! The steps of a cell. Each starts with nothing, and says what both sides must tell.
+
+use tls_core::Feature;
+use tls_core::iana::{AlertDescription, ProtocolVersion};
+
+use super::protocol::{Answer, Ask, Piece, fingerprints};
+use super::stage::{Handshaken, Stage, StepResult, Stop, is_problem};
+use crate::case::{CaseResult, Failure, Versions};
+use crate::check;
+use crate::pair::Side;
+use crate::pki::{SECOND_NAME, SERVER_NAME};
+
+/// One step.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    versions: Versions,
+    pub(super) run: fn(&mut Stage<'_>) -> StepResult,
+}
+
+const STEPS: &[Step] = &[
+    Step::new("handshake", handshake),
+    Step::new("alpn", alpn),
+    Step::new("sni", sni),
+    Step::new("client_certificate", client_certificate),
+    Step::new("resumption", resumption),
+    Step::new("duplex", duplex),
+    Step::new("half_close", half_close),
+    Step::new("truncation", truncation),
+    Step::new("rejection", rejection),
+];
+
+impl Step {
+    const fn new(name: &'static str, run: fn(&mut Stage<'_>) -> StepResult) -> Self {
+        Self {
+            name,
+            versions: Versions::Both,
+            run,
+        }
+    }
+}
+
+/// The steps of a cell of this version.
+pub(super) fn steps(version: ProtocolVersion) -> impl Iterator<Item = &'static Step> {
+    STEPS
+        .iter()
+        .filter(move |step| step.versions.includes(version))
+}
+
+fn handshake(stage: &mut Stage<'_>) -> StepResult {
+    stage.configure(stage.client(), stage.server())?;
+    let both = stage.connect()?;
+    check::equal("resumed at the first meeting", both.client.resumed, false)?;
+    check::equal(
+        "a protocol nobody asked for",
+        both.client.alpn,
+        None::<String>,
+    )?;
+    let server = fingerprints(stage.pki.server.chain());
+    check::equal(
+        "the server's chain, as the client tells it",
+        both.client.peer_certificates,
+        Some(server),
+    )?;
+    check::equal(
+        "the chain of a client that was not asked",
+        both.server.peer_certificates,
+        None::<Vec<String>>,
+    )?;
+    stage.ping_pong()?;
+    Ok(stage.close()?)
+}
+
+/// The server's order decides; and with nothing in common it refuses.
+fn alpn(stage: &mut Stage<'_>) -> StepResult {
+    let client = stage.client().alpn(&["third", "second", "first"]);
+    let server = stage.server().alpn(&["none", "first", "second"]);
+    stage.configure(client, server)?;
+    let both = stage.connect()?;
+    let expected = Some("first".to_owned());
+    check::equal("the protocol", both.client.alpn, expected)?;
+    stage.ping_pong()?;
+    stage.close()?;
+
+    let client = stage.client().alpn(&["one"]);
+    let server = stage.server().alpn(&["other"]);
+    stage.configure(client, server)?;
+    let label = "error:NoSharedParameters(ApplicationProtocol)";
+    let alert = AlertDescription::NO_APPLICATION_PROTOCOL;
+    Ok(refuses(stage, Side::Server, label, alert)?)
+}
+
+fn sni(stage: &mut Stage<'_>) -> StepResult {
+    stage.configure(stage.client(), stage.server())?;
+    for name in [SERVER_NAME, SECOND_NAME] {
+        let both = stage.connect_to(name)?;
+        let expected = Some(name.to_owned());
+        check::equal("the server name", both.server.server_name, expected)?;
+        stage.close()?;
+    }
+    stage.configure(stage.client().without_sni(), stage.server())?;
+    let both = stage.connect()?;
+    check::equal(
+        "a server name that was not sent",
+        both.server.server_name,
+        None::<String>,
+    )?;
+    Ok(stage.close()?)
+}
+
+fn client_certificate(stage: &mut Stage<'_>) -> StepResult {
+    let client = stage.client().identity(&stage.pki.client);
+    let server = stage.server().requiring(&stage.pki.roots());
+    stage.configure(client, server)?;
+    let both = stage.connect()?;
+    let chain = fingerprints(stage.pki.client.chain());
+    check::equal(
+        "the client's chain, as the server tells it",
+        both.server.peer_certificates,
+        Some(chain),
+    )?;
+    let chain = fingerprints(stage.pki.server.chain());
+    check::equal(
+        "the server's chain, as the client tells it",
+        both.client.peer_certificates,
+        Some(chain),
+    )?;
+    stage.ping_pong()?;
+    Ok(stage.close()?)
+}
+
+/// The second connection resumes the first; where a side lacks that, it is a full handshake again.
+fn resumption(stage: &mut Stage<'_>) -> StepResult {
+    let feature = match stage.is_tls13() {
+        true => Feature::Tls13Resumption,
+        false => Feature::Tls12Resumption,
+    };
+    let lacking = Side::BOTH
+        .into_iter()
+        .find_map(|side| stage.lacks(side, feature));
+    stage.configure(stage.client(), stage.server())?;
+    let server = fingerprints(stage.pki.server.chain());
+    for expected in [false, lacking.is_none()] {
+        let Handshaken { client, .. } = stage.connect()?;
+        check::equal("resumed", client.resumed, expected)?;
+        check::equal(
+            "the server's leaf, as the client tells it",
+            client.peer_certificates.unwrap_or_default().first(),
+            server.first(),
+        )?;
+        // The client meets its tickets before the data.
+        stage.ping_pong()?;
+        stage.close()?;
+    }
+    match lacking {
+        Some(mut lack) => {
+            lack.reason += "; the second handshake is a full one";
+            Err(Stop::Unsupported(lack))
+        }
+        None => Ok(()),
+    }
+}
+
+/// 8 MiB both ways at once.
+fn duplex(stage: &mut Stage<'_>) -> StepResult {
+    const LENGTH: usize = 8 * 1024 * 1024;
+    stage.configure(stage.client(), stage.server())?;
+    stage.connect()?;
+    stage.transfer(
+        Piece {
+            length: LENGTH,
+            seed: 1,
+        },
+        Piece {
+            length: LENGTH,
+            seed: 2,
+        },
+    )?;
+    Ok(stage.close()?)
+}
+
+/// What one side ended leaves the other direction open.
+fn half_close(stage: &mut Stage<'_>) -> StepResult {
+    const LATE: Piece = Piece {
+        length: 100_000,
+        seed: 5,
+    };
+    stage.configure(stage.client(), stage.server())?;
+    for side in Side::BOTH {
+        stage.connect()?;
+        stage.ping_pong()?;
+        stage.shut_down(side, "Complete")?;
+        stage.meets_close(side.other())?;
+        match side {
+            Side::Client => stage.transfer(Piece::NONE, LATE)?,
+            Side::Server => stage.transfer(LATE, Piece::NONE)?,
+        }
+        stage.shut_down(side.other(), "Closed")?;
+        stage.meets_close(side)?;
+    }
+    Ok(())
+}
+
+/// An end without close_notify is no clean end, on either side.
+fn truncation(stage: &mut Stage<'_>) -> StepResult {
+    const LAST: Piece = Piece {
+        length: 3_000,
+        seed: 6,
+    };
+    stage.configure(stage.client(), stage.server())?;
+    for side in Side::BOTH {
+        stage.connect()?;
+        stage.ping_pong()?;
+        stage.send(side, LAST)?;
+        stage.done(side, Ask::Cut)?;
+        let what = format!("what the {} cut", side.name());
+        let Some(problem) = stage.read_to_end(side.other(), LAST)? else {
+            return Err(Failure::assertion(format!("{what} is taken for a clean end")).into());
+        };
+        is_problem(&what, &problem, "error:Truncated", None)?;
+    }
+    Ok(())
+}
+
+/// Each side refuses a certificate that leads to no root it trusts, and the other is told so.
+fn rejection(stage: &mut Stage<'_>) -> StepResult {
+    let label = "error:Certificate(UnknownIssuer)";
+    let alert = AlertDescription::UNKNOWN_CA;
+    stage.configure(
+        stage.client().trusting(&stage.pki.other_roots()),
+        stage.server(),
+    )?;
+    refuses(stage, Side::Client, label, alert)?;
+
+    let client = stage.client().identity(&stage.pki.untrusted_client);
+    let server = stage.server().requiring(&stage.pki.roots());
+    stage.configure(client, server)?;
+    Ok(refuses(stage, Side::Server, label, alert)?)
+}
+
+/// One side refuses the other in the handshake, with this error and alert.
+fn refuses(stage: &mut Stage<'_>, side: Side, label: &str, alert: AlertDescription) -> CaseResult {
+    stage.open(SERVER_NAME)?;
+    let [client, server] = stage.ask_both(Ask::Handshake, Ask::Handshake)?;
+    let (refusing, refused) = match side {
+        Side::Client => (client, server),
+        Side::Server => (server, client),
+    };
+    let what = format!("the {} that refuses", side.name());
+    let Answer::Failed(problem) = &refusing else {
+        return Err(stage.other(side, &what, &refusing));
+    };
+    is_problem(&what, problem, label, Some((alert, true)))?;
+    let what = format!("the {} that is refused", side.other().name());
+    let problem = match refused {
+        Answer::Failed(problem) => problem,
+        // A TLS 1.3 client is done before the server has seen its certificate.
+        Answer::Handshaken(_) if side == Side::Server && stage.is_tls13() => {
+            match stage.read_to_end(Side::Client, Piece::NONE)? {
+                Some(problem) => problem,
+                None => {
+                    let text = format!("{what}: expected the alert {alert}, met a clean end");
+                    return Err(Failure::assertion(text));
+                }
+            }
+        }
+        other => return Err(stage.other(side.other(), &what, &other)),
+    };
+    is_problem(&what, &problem, "error:PeerAlert", Some((alert, false)))
+}
