@@ -131,6 +131,7 @@ fn a_sound_peer_passes_and_the_report_says_so() {
             "client_certificate",
             "resumption",
             "duplex",
+            "key_update",
             "half_close",
             "truncation",
             "rejection"
@@ -174,6 +175,14 @@ fn a_truncation_told_as_a_clean_end_is_noticed() {
         .sabotaged("clean-end")
         .come()
         .fails(&["step truncation: [assertion] what the client cut is taken for a clean end"]);
+}
+
+#[test]
+fn a_key_update_that_is_not_sent_is_noticed() {
+    Run::new()
+        .sabotaged("no-key-update")
+        .come()
+        .fails(&["step key_update: [assertion] a KeyUpdate of the client: nothing was queued"]);
 }
 
 #[test]

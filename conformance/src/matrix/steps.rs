@@ -4,9 +4,10 @@ use tls_core::Feature;
 use tls_core::iana::{AlertDescription, ProtocolVersion};
 
 use super::protocol::{Answer, Ask, Piece, fingerprints};
-use super::stage::{Handshaken, Stage, StepResult, Stop, is_problem};
+use super::stage::{Handshaken, Lack, Stage, StepResult, Stop, is_problem, unsupported};
 use crate::case::{CaseResult, Failure, Versions};
 use crate::check;
+use crate::ensure;
 use crate::pair::Side;
 use crate::pki::{SECOND_NAME, SERVER_NAME};
 
@@ -24,6 +25,10 @@ const STEPS: &[Step] = &[
     Step::new("client_certificate", client_certificate),
     Step::new("resumption", resumption),
     Step::new("duplex", duplex),
+    Step {
+        versions: Versions::TLS13,
+        ..Step::new("key_update", key_update)
+    },
     Step::new("half_close", half_close),
     Step::new("truncation", truncation),
     Step::new("rejection", rejection),
@@ -176,6 +181,70 @@ fn duplex(stage: &mut Stage<'_>) -> StepResult {
         },
     )?;
     Ok(stage.close()?)
+}
+
+/// Each side alone, then both at once, change their keys and have the other change its own. A side
+/// that cannot ask for that answers when it is asked.
+fn key_update(stage: &mut Stage<'_>) -> StepResult {
+    const ONE: Piece = Piece {
+        length: 60_000,
+        seed: 7,
+    };
+    const OTHER: Piece = Piece {
+        length: 50_000,
+        seed: 8,
+    };
+    stage.configure(stage.client(), stage.server())?;
+    stage.connect()?;
+    stage.transfer(ONE, OTHER)?;
+    let mut lacking = None;
+    for sides in [&[Side::Client][..], &[Side::Server], &Side::BOTH] {
+        for &side in sides {
+            lacking = request_key_update(stage, side)?.or(lacking);
+        }
+        stage.transfer(ONE, OTHER)?;
+        // What was owed has left with the data before, under the new keys.
+        stage.transfer(OTHER, ONE)?;
+    }
+    stage.close()?;
+    match lacking {
+        Some(mut lack) => {
+            let mut sides = Side::BOTH.into_iter();
+            let both = sides.all(|side| stage.lacks(side, Feature::KeyUpdate).is_some());
+            lack.reason += match both {
+                true => "; and the other side too",
+                false => "; it answers those of the other side",
+            };
+            Err(Stop::Unsupported(lack))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Has a side send a KeyUpdate; what it lacks, if it refuses to.
+fn request_key_update(stage: &mut Stage<'_>, side: Side) -> CaseResult<Option<Lack>> {
+    let what = format!("a KeyUpdate of the {}", side.name());
+    let lack = stage.lacks(side, Feature::KeyUpdate);
+    match (stage.ask(side, Ask::KeyUpdate)?, lack) {
+        (
+            Answer::KeyUpdate {
+                pending: [before, after],
+            },
+            None,
+        ) => {
+            ensure!(after > before, "{what}: nothing was queued");
+            Ok(None)
+        }
+        (Answer::Failed(problem), Some(lack)) => {
+            is_problem(&what, &problem, &unsupported(Feature::KeyUpdate), None)?;
+            Ok(Some(lack))
+        }
+        (answer, None) => Err(stage.other(side, &what, &answer)),
+        (answer, Some(lack)) => Err(Failure::new(
+            "inverse",
+            format!("{what}: {}, and gives {}", lack.reason, answer.describe()),
+        )),
+    }
 }
 
 /// What one side ended leaves the other direction open.

@@ -156,6 +156,16 @@ impl Connection {
         }
     }
 
+    pub(super) fn key_update(&mut self, deadline: Deadline) -> Result<Answer, Problem> {
+        let pending = self.drive(Operation::Write, deadline, |endpoint| {
+            let before = endpoint.session().pending_output();
+            let status = endpoint.request_key_update()?;
+            let after = endpoint.session().pending_output();
+            Turn::of(status, || [before, after])
+        })?;
+        Ok(Answer::KeyUpdate { pending })
+    }
+
     pub(super) fn shut_down(&mut self, deadline: Deadline) -> Result<Answer, Problem> {
         let status = self.drive(Operation::Shutdown, deadline, |endpoint| {
             let status = endpoint.shutdown()?;

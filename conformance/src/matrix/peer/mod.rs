@@ -139,7 +139,7 @@ impl Peer {
             Ask::Accept { from, mode } => self.accept(from, mode),
             Ask::Handshake => self.connection()?.handshake(deadline),
             Ask::Transfer { send, receive } => self.connection()?.transfer(send, receive, deadline),
-            Ask::KeyUpdate => Err(Problem::harness("no session can send a KeyUpdate yet")),
+            Ask::KeyUpdate => self.connection()?.key_update(deadline),
             Ask::ShutDown => self.connection()?.shut_down(deadline),
             Ask::Cut => self.connection()?.cut(),
             Ask::ReadToEnd => self.connection()?.read_to_end(deadline),

@@ -18,6 +18,8 @@ pub enum Sabotage {
     CleanEnd,
     /// It says that no session was resumed.
     NeverResumed,
+    /// It queues no KeyUpdate.
+    NoKeyUpdate,
     /// It dies in the transfer.
     Dies,
     /// It never answers a transfer.
@@ -28,12 +30,13 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WrongAlert,
         Self::LostByte,
         Self::ChangedByte,
         Self::CleanEnd,
         Self::NeverResumed,
+        Self::NoKeyUpdate,
         Self::Dies,
         Self::Hangs,
         Self::Babbles,
@@ -47,6 +50,7 @@ impl Sabotage {
             Self::ChangedByte => "changed-byte",
             Self::CleanEnd => "clean-end",
             Self::NeverResumed => "never-resumed",
+            Self::NoKeyUpdate => "no-key-update",
             Self::Dies => "dies",
             Self::Hangs => "hangs",
             Self::Babbles => "babbles",
@@ -74,6 +78,7 @@ impl Sabotage {
                 received.sha256.replace_range(..1, "x");
             }
             (Self::CleanEnd, Answer::Ended { error, .. }) => *error = None,
+            (Self::NoKeyUpdate, Answer::KeyUpdate { pending }) => pending[1] = pending[0],
             (Self::NeverResumed, Answer::Handshaken(told)) => told.resumed = false,
             _ => {}
         }
