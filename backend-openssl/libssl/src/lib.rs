@@ -30,6 +30,7 @@ mod core;
 mod diagnosis;
 mod engine;
 mod ffi;
+mod forwards;
 mod framing;
 mod key_update;
 mod limits;
