@@ -9,6 +9,7 @@
 //! | `rustls-ring` | `rustls-ring` | rustls with ring |
 //! | `openssl` | `openssl` | OpenSSL, as pkg-config or `OPENSSL_DIR` finds it |
 //! | `openssl-vendored` | `openssl` | OpenSSL, built from source |
+//! | `boring` | `boring` | BoringSSL, as the crate `boring` builds it |
 //!
 //! Features add and never change one another. A [`Backend`] makes [`Context`]s from
 //! [`ClientConfig`] and [`ServerConfig`]; a context makes sessions; a session is driven without
@@ -49,6 +50,8 @@ pub use tls_core::{
 #[cfg(unix)]
 pub use tls_core::{DetachError, Detached, SocketSession};
 
+#[cfg(feature = "boring")]
+pub use registry::boring;
 #[cfg(feature = "openssl")]
 pub use registry::openssl;
 #[cfg(feature = "rustls")]

@@ -1,6 +1,11 @@
 //! The backends that are compiled in: by constructor, and by name.
 
-#[cfg(any(feature = "rustls", feature = "rustls-ring", feature = "openssl"))]
+#[cfg(any(
+    feature = "rustls",
+    feature = "rustls-ring",
+    feature = "openssl",
+    feature = "boring"
+))]
 use tls_core::Backend;
 use tls_core::{ConfigProblem, DynBackend, Error, Result};
 
@@ -20,6 +25,10 @@ const COMPILED_IN: &[(&str, Constructor)] = &[
     #[cfg(feature = "openssl")]
     (<backend_openssl::OpenSsl as Backend>::NAME, || {
         Box::new(openssl())
+    }),
+    #[cfg(feature = "boring")]
+    (<backend_boring::Boring as Backend>::NAME, || {
+        Box::new(boring())
     }),
 ];
 
@@ -41,7 +50,14 @@ pub fn openssl() -> backend_openssl::OpenSsl {
     backend_openssl::OpenSsl::new()
 }
 
-/// The backends that are compiled in, always in the same order: rustls, rustls-ring, openssl.
+/// BoringSSL; which version, [`DynBackend::build_info`] says.
+#[cfg(feature = "boring")]
+pub fn boring() -> backend_boring::Boring {
+    backend_boring::Boring::new()
+}
+
+/// The backends that are compiled in, always in the same order: rustls, rustls-ring, openssl,
+/// boring.
 pub fn backends() -> Vec<Box<dyn DynBackend>> {
     COMPILED_IN.iter().map(|(_, make)| make()).collect()
 }

@@ -3,352 +3,41 @@
 //! Each `unsafe` block is one operation, and says which sentence of the library's manual it relies
 //! on: the comments in its headers, `<openssl/ssl.h>` unless another is named.
 
-use std::ffi::{c_int, c_ulong, c_void};
-use std::fmt;
-#[cfg(unix)]
-use std::os::fd::RawFd;
-use std::sync::{Arc, OnceLock};
-
-use boring::ex_data::Index;
-use boring::ssl::{Ssl, SslRef};
-use boring_sys as sys;
-use foreign_types::{ForeignType, ForeignTypeRef};
-use tls_core::{Error, ErrorKind, Operation, Result};
-use tls_libssl::{BioRetry, LibSsl, Message, Observed, bio_ctrl, bio_read, bio_write};
-
 mod configure;
 mod tickets;
 
-pub(crate) use configure::*;
+use boring_sys as c;
+use foreign_types::{ForeignType, ForeignTypeRef};
+use tls_libssl::LibSsl;
+
+pub(crate) use configure::{
+    API_VERSION, add_roots, peer_certificates, reason, set_accept_state, set_connect_state,
+    set_groups, set_max_certificate_list, set_session, set_session_id_context, set_session_timeout,
+    set_signature_schemes, set_tls13_cipher_suites,
+};
 pub(crate) use tickets::{TicketStore, keep_tickets};
 
-/// An `SSL*` of BoringSSL, and what its callbacks have seen.
-pub struct BoringEngine {
-    ssl: Ssl,
-    observed: Arc<Observed>,
+tls_libssl::libssl_engine! {
+    /// An `SSL*` of BoringSSL, and what its callbacks have seen.
+    BoringEngine, boring, c
 }
 
 impl BoringEngine {
-    /// Takes an `SSL*` that knows its role and is otherwise ready for its handshake.
-    ///
-    /// # Errors
-    ///
-    /// `Backend`, if the library is out of memory.
-    pub fn new(mut ssl: Ssl) -> Result<Self> {
-        let observed = Arc::new(Observed::default());
-        ssl.set_ex_data(observed_index()?, observed.clone());
-        // SAFETY: "SSL_set_info_callback() sets the callback function for ssl"
-        // (SSL_CTX_set_info_callback(3)); the callback has the type asked for and lives for ever.
-        unsafe { SSL_set_info_callback(ssl.as_ptr(), Some(on_info)) };
-        let mut engine = Self { ssl, observed };
-        if TRAITS.messages_tell_alerts {
-            engine.watch_messages();
+    /// All alerts are told by the info callback.
+    fn prepare(&mut self) {}
+
+    /// `SSL_MODE_AUTO_RETRY` is 0 here: a call always goes on until it has data.
+    fn attached(&mut self, one_record: bool) {
+        if one_record {
+            self.watch_messages();
         }
-        Ok(engine)
     }
 
-    fn watch_messages(&mut self) {
-        // SAFETY: "SSL_set_msg_callback()" takes a function of this type, for ssl
-        // (SSL_CTX_set_msg_callback(3)).
-        unsafe { SSL_set_msg_callback(self.ssl.as_ptr(), Some(on_message)) };
-    }
-
-    /// The handle, for what the safe crate can ask of it.
-    pub fn ssl(&self) -> &SslRef {
-        &self.ssl
-    }
-
-    pub(crate) fn observed(&self) -> &Observed {
-        &self.observed
-    }
-
-    /// Whether the library holds a part of a record that it read from the descriptor; `true` if
-    /// it does not tell.
+    /// Whether the library holds a part of a record that it read from the descriptor.
     pub(crate) fn holds_record(&self) -> bool {
-        #[cfg(libressl)]
-        return true;
-        #[cfg(not(libressl))]
-        {
-            // SAFETY: "SSL_has_pending() returns 1 if s has buffered data (whether processed or
-            // unprocessed) and 0 otherwise" (SSL_pending(3)); the handle is ours.
-            let buffered = unsafe { SSL_has_pending(self.ssl.as_ptr()) };
-            buffered != 0 && self.pending() == 0
-        }
-    }
-
-    /// The one BIO of both directions; null if there is none yet.
-    fn bio(&self) -> *mut sys::BIO {
-        // SAFETY: "SSL_get_rbio() return pointers to the BIOs for the read [...] channel"
-        // (SSL_get_rbio(3)); it stays the handle's.
-        unsafe { sys::SSL_get_rbio(self.ssl.as_ptr()) }
-    }
-
-    fn set_mode(&mut self, command: c_int, mode: c_long) {
-        // SAFETY: "SSL_set_mode() adds the mode set via bit-mask in mode to ssl",
-        // "SSL_clear_mode() removes" it (SSL_CTX_set_mode(3)): macros for these two commands, which
-        // take no pointer.
-        unsafe { sys::SSL_ctrl(self.ssl.as_ptr(), command, mode, ptr::null_mut()) };
-    }
-}
-
-impl Drop for BoringEngine {
-    /// The library makes the session of a handle unfit for resumption if the handle is freed before
-    /// its shutdown, as TLS 1.0 had it. RFC 5246 section 7.2.1 no longer asks for that, and a
-    /// connection that just ends is ordinary. After a fatal alert the library has seen to it itself.
-    fn drop(&mut self) {
-        self.set_shutdown_state(sys::SSL_SENT_SHUTDOWN | sys::SSL_RECEIVED_SHUTDOWN);
-    }
-}
-
-impl fmt::Debug for BoringEngine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoringEngine")
-            .field("state", &self.ssl.state_string_long())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Where an `SSL*` keeps its [`Observed`].
-fn observed_index() -> Result<Index<Ssl, Arc<Observed>>> {
-    static INDEX: OnceLock<Option<Index<Ssl, Arc<Observed>>>> = OnceLock::new();
-    INDEX
-        .get_or_init(|| Ssl::new_ex_index().ok())
-        .ok_or_else(|| out_of_memory("the library has no room for a session's data"))
-}
-
-#[cold]
-fn out_of_memory(detail: &'static str) -> Error {
-    Error::new(ErrorKind::Backend, Operation::CreateSession).with_detail(detail)
-}
-
-/// Notes alerts. It cannot panic: nothing may unwind into C.
-unsafe extern "C" fn on_info(ssl: *const sys::SSL, event: c_int, value: c_int) {
-    if !Observed::wants(event) {
-        return;
-    }
-    // SAFETY: the library runs the callback with the handle it works on, valid meanwhile.
-    let ssl = unsafe { SslRef::from_ptr(ssl.cast_mut()) };
-    if let Some(observed) = observed_index().ok().and_then(|index| ssl.ex_data(index)) {
-        observed.see_event(event, value);
-    }
-}
-
-/// Counts records, and notes alerts that are sent. It cannot panic either.
-unsafe extern "C" fn on_message(
-    write: c_int,
-    _version: c_int,
-    content_type: c_int,
-    buffer: *const c_void,
-    length: usize,
-    ssl: *mut sys::SSL,
-    _argument: *mut c_void,
-) {
-    let Some(message) = Message::of(write, content_type, length) else {
-        return;
-    };
-    // SAFETY: as in `on_info`.
-    let ssl = unsafe { SslRef::from_ptr(ssl) };
-    let Some(observed) = observed_index().ok().and_then(|index| ssl.ex_data(index)) else {
-        return;
-    };
-    match message {
-        Message::RecordHeader => observed.see_record(),
-        Message::AlertSent => {
-            // SAFETY: "buf, len: The protocol message" (SSL_CTX_set_msg_callback(3)), of two
-            // bytes, valid while the callback runs.
-            observed.see_sent(unsafe { buffer.cast::<[u8; 2]>().read() });
-        }
-    }
-}
-
-/// The one method of all our BIOs.
-struct Method(*mut sys::BIO_METHOD);
-
-// SAFETY: it is only written to before it is shared, in `method`.
-unsafe impl Send for Method {}
-// SAFETY: as above.
-unsafe impl Sync for Method {}
-
-fn method() -> Option<*mut sys::BIO_METHOD> {
-    static METHOD: OnceLock<Option<Method>> = OnceLock::new();
-    let method = METHOD.get_or_init(new_method).as_ref()?;
-    Some(method.0)
-}
-
-/// Made once and never freed. The callbacks' promises are those of `attach`, which alone makes
-/// BIOs of it.
-fn new_method() -> Option<Method> {
-    // SAFETY: "BIO_meth_new() creates a new BIO_METHOD structure that contains a type identifier
-    // and a string that represents its name" (BIO_meth_new(3)); the name is static.
-    let method = unsafe { sys::BIO_meth_new(sys::BIO_TYPE_NONE, c"polytls".as_ptr()) };
-    if method.is_null() {
-        return None;
-    }
-    // SAFETY: the method was just made; the callback has the type that BIO_meth_set_read(3) asks
-    // for, and so below.
-    let read =
-        unsafe { sys::BIO_meth_set_read__fixed_rust(method, Some(bio_read::<BoringEngine>)) };
-    // SAFETY: as above.
-    let write =
-        unsafe { sys::BIO_meth_set_write__fixed_rust(method, Some(bio_write::<BoringEngine>)) };
-    // SAFETY: as above.
-    let ctrl =
-        unsafe { sys::BIO_meth_set_ctrl__fixed_rust(method, Some(bio_ctrl::<BoringEngine>)) };
-    (read == 1 && write == 1 && ctrl == 1).then_some(Method(method))
-}
-
-// SAFETY: `Ssl` owns its handle and frees it on drop, with the BIO that it was given; `read` passes
-// the length of its buffer; `bio_data` gives back what `attach` set.
-unsafe impl LibSsl for BoringEngine {
-    type Bio = sys::BIO;
-
-    #[inline]
-    fn handshake(&mut self) -> c_int {
-        // SAFETY: "SSL_do_handshake() will wait for a SSL/TLS handshake to take place"
-        // (SSL_do_handshake(3)); the handle is ours, here and below.
-        unsafe { sys::SSL_do_handshake(self.ssl.as_ptr()) }
-    }
-
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> c_int {
-        let length = c_int::try_from(buffer.len()).unwrap_or(c_int::MAX);
-        // SAFETY: "SSL_read() tries to read num bytes from the specified ssl into the buffer buf"
-        // (SSL_read(3)), which has room for them.
-        unsafe { sys::SSL_read(self.ssl.as_ptr(), buffer.as_mut_ptr().cast(), length) }
-    }
-
-    #[inline]
-    fn write(&mut self, buffer: &[u8]) -> c_int {
-        let length = c_int::try_from(buffer.len()).unwrap_or(c_int::MAX);
-        // SAFETY: "SSL_write() writes num bytes from the buffer buf into the specified ssl
-        // connection" (SSL_write(3)).
-        unsafe { sys::SSL_write(self.ssl.as_ptr(), buffer.as_ptr().cast(), length) }
-    }
-
-    fn shutdown(&mut self) -> c_int {
-        // SAFETY: "SSL_shutdown() shuts down an active TLS/SSL connection" (SSL_shutdown(3)).
-        unsafe { sys::SSL_shutdown(self.ssl.as_ptr()) }
-    }
-
-    #[inline]
-    fn error_of(&self, ret: c_int) -> c_int {
-        // SAFETY: "SSL_get_error() returns a result code [...] for a preceding call"
-        // (SSL_get_error(3)).
-        unsafe { sys::SSL_get_error(self.ssl.as_ptr(), ret) }
-    }
-
-    #[inline]
-    fn pending(&self) -> usize {
-        // SAFETY: "SSL_pending() returns the number of bytes which have been processed, buffered
-        // and are available inside ssl for immediate read" (SSL_pending(3)).
-        let pending = unsafe { sys::SSL_pending(self.ssl.as_ptr()) };
-        usize::try_from(pending).unwrap_or(0)
-    }
-
-    #[inline]
-    fn shutdown_state(&self) -> c_int {
-        // SAFETY: "SSL_get_shutdown() returns the shutdown mode of ssl" (SSL_set_shutdown(3)).
-        unsafe { sys::SSL_get_shutdown(self.ssl.as_ptr()) }
-    }
-
-    fn set_shutdown_state(&mut self, state: c_int) {
-        // SAFETY: "SSL_set_shutdown() sets the shutdown state of ssl to mode"
-        // (SSL_set_shutdown(3)).
-        unsafe { sys::SSL_set_shutdown(self.ssl.as_ptr(), state) };
-    }
-
-    #[inline]
-    fn clear_errors(&self) {
-        // SAFETY: "ERR_clear_error() empties the current thread's error queue"
-        // (ERR_clear_error(3)).
-        unsafe { sys::ERR_clear_error() };
-    }
-
-    #[inline]
-    fn peek_error(&self) -> c_ulong {
-        // SAFETY: "ERR_peek_error() returns the earliest error code from the thread's error queue
-        // without modifying it" (ERR_get_error(3)).
-        unsafe { ERR_peek_error() }
-    }
-
-    fn pop_error(&self) -> c_ulong {
-        // SAFETY: "ERR_get_error() returns the earliest error code from the thread's error queue
-        // and removes the entry" (ERR_get_error(3)).
-        unsafe { sys::ERR_get_error() }
-    }
-
-    unsafe fn attach(&mut self, data: *mut c_void) -> bool {
-        let Some(method) = method() else {
-            return false;
-        };
-        // SAFETY: "The BIO_new() function returns a new BIO using method type" (BIO_new(3)).
-        let bio = unsafe { sys::BIO_new(method) };
-        if bio.is_null() {
-            return false;
-        }
-        // SAFETY: "BIO_set_data() associates the custom data pointed to by ptr with the BIO"
-        // (BIO_get_data(3)).
-        unsafe { sys::BIO_set_data(bio, data) };
-        // SAFETY: "BIO_set_init() sets the value of the BIO's 'init' flag" (BIO_get_data(3)).
-        unsafe { sys::BIO_set_init(bio, 1) };
-        // SAFETY: "SSL_set_bio() [...] If the rbio and wbio parameters are the same [...] then one
-        // reference is consumed" (SSL_set_bio(3)): the one that BIO_new gave.
-        unsafe { sys::SSL_set_bio(self.ssl.as_ptr(), bio, bio) };
-        self.set_mode(SSL_CTRL_MODE, sys::SSL_MODE_AUTO_RETRY);
-        true
-    }
-
-    #[cfg(unix)]
-    fn attach_fd(&mut self, fd: RawFd) -> bool {
-        // SAFETY: "SSL_set_fd() sets the file descriptor fd as the input/output facility"
-        // (SSL_set_fd(3)); its BIO does not close it.
-        let attached = unsafe { SSL_set_fd(self.ssl.as_ptr(), fd) };
-        self.watch_messages();
-        self.set_mode(SSL_CTRL_CLEAR_MODE, sys::SSL_MODE_AUTO_RETRY);
-        attached == 1
-    }
-
-    #[allow(clippy::useless_conversion, reason = "the two libraries' types differ")]
-    fn bytes_received(&self) -> u64 {
-        let bio = self.bio();
-        if bio.is_null() {
-            return 0;
-        }
-        // SAFETY: the BIO is that of the handle, valid while it is.
-        let count = unsafe { BIO_number_read(bio) };
-        count.into()
-    }
-
-    #[allow(clippy::useless_conversion, reason = "the two libraries' types differ")]
-    fn bytes_sent(&self) -> u64 {
-        let bio = self.bio();
-        if bio.is_null() {
-            return 0;
-        }
-        // SAFETY: as above.
-        let count = unsafe { BIO_number_written(bio) };
-        count.into()
-    }
-
-    #[inline]
-    unsafe fn bio_data(bio: *mut Self::Bio) -> *mut c_void {
-        // SAFETY: "BIO_get_data() [...] returns the custom data pointer previously set"
-        // (BIO_get_data(3)); the caller passes a BIO of ours.
-        unsafe { sys::BIO_get_data(bio) }
-    }
-
-    #[inline]
-    unsafe fn bio_retry(bio: *mut Self::Bio, retry: Option<BioRetry>) {
-        let direction = match retry {
-            Some(BioRetry::Read) => sys::BIO_FLAGS_READ,
-            Some(BioRetry::Write) => sys::BIO_FLAGS_WRITE,
-            None => {
-                let flags = sys::BIO_FLAGS_RWS | sys::BIO_FLAGS_SHOULD_RETRY;
-                // SAFETY: the flags that BIO_should_retry(3) names, on a BIO of ours; and so below.
-                return unsafe { sys::BIO_clear_flags(bio, flags) };
-            }
-        };
-        // SAFETY: as above.
-        unsafe { sys::BIO_set_flags(bio, direction | sys::BIO_FLAGS_SHOULD_RETRY) };
+        // SAFETY: "SSL_has_pending returns one if ssl has buffered, decrypted bytes [...] or
+        // unprocessed" ones; the handle is ours.
+        let buffered = unsafe { c::SSL_has_pending(self.ssl.as_ptr()) };
+        buffered != 0 && self.pending() == 0
     }
 }

@@ -1,6 +1,6 @@
 //! Verification of the peer by the engine, and what a handshake has settled.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslContextBuilder, SslFiletype, SslRef, SslVerifyMode, SslVersion};
@@ -12,7 +12,7 @@ use tls_core::config::{ClientAuthentication, ClientConfig, Roots};
 use tls_core::iana::{Group, ProtocolVersion};
 use tls_core::pki_types::{CertificateDer, ServerName};
 use tls_core::{CertificateProblem, ConfigProblem, Error, ErrorKind, Facts, Operation, Result};
-use tls_libssl::{Diagnosis, host};
+use tls_libssl::{Diagnosis, SystemRoots, certificate_problem, host};
 
 use crate::error::{self, configure};
 use crate::{ffi, library, server_name};
@@ -102,54 +102,11 @@ fn store(roots: &Roots) -> Result<X509Store> {
     Ok(store.build())
 }
 
-/// The system's roots: what `SSL_CERT_FILE` and `SSL_CERT_DIR` name and nothing else, if either is
-/// set; else the library's own. A library built elsewhere has none of its own: then those of the
-/// system are looked for.
-///
-/// The variables are read here, as LibreSSL does not heed them.
+/// Adds the roots in a file, and has those in directories looked up by their hashed names.
 fn add_system_roots(store: &mut X509StoreBuilder) -> Result<()> {
-    let (file, directories) = (
-        std::env::var_os("SSL_CERT_FILE"),
-        std::env::var_os("SSL_CERT_DIR"),
-    );
-    if file.is_none() && directories.is_none() {
-        if library_has_roots() {
-            return configure(store.set_default_paths());
-        }
-        let found = openssl_probe::probe();
-        return add_roots_at(
-            store,
-            found.cert_file,
-            found.cert_dir,
-            "the system's trust roots are not where they usually are",
-        );
-    }
-    let directories = directories.iter().flat_map(std::env::split_paths).collect();
-    add_roots_at(
-        store,
-        file.map(PathBuf::from),
-        directories,
-        "neither SSL_CERT_FILE nor SSL_CERT_DIR names anything that exists",
-    )
-}
-
-/// Adds the roots in a file, and has those in directories looked up by their hashed names. What does
-/// not exist is passed over, unless `nothing` is left.
-fn add_roots_at(
-    store: &mut X509StoreBuilder,
-    file: Option<PathBuf>,
-    directories: Vec<PathBuf>,
-    nothing: &'static str,
-) -> Result<()> {
-    let file = file.filter(|file| file.exists());
-    let directories: Vec<_> = directories
-        .iter()
-        .filter(|directory| directory.exists())
-        .filter_map(|directory| directory.to_str())
-        .collect();
-    if file.is_none() && directories.is_empty() {
-        return Err(Error::config(ConfigProblem::TrustRoots, nothing));
-    }
+    let Some(SystemRoots { file, directories }) = SystemRoots::find(library_has_roots)? else {
+        return configure(store.set_default_paths());
+    };
     if let Some(file) = file {
         let lookup = configure(store.add_lookup(X509Lookup::file()))?;
         lookup
@@ -160,7 +117,10 @@ fn add_roots_at(
             ))?;
     }
     let lookup = configure(store.add_lookup(X509Lookup::hash_dir()))?;
-    for directory in directories {
+    for directory in directories
+        .iter()
+        .filter_map(|directory| directory.to_str())
+    {
         configure(lookup.add_dir(directory, SslFiletype::PEM))?;
     }
     Ok(())
@@ -206,29 +166,9 @@ pub(crate) fn refusal(ssl: &SslRef) -> Diagnosis {
 
 fn problem(result: X509VerifyResult) -> CertificateProblem {
     match result.as_raw() {
-        // X509_V_ERR_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY, X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD,
-        // X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD, X509_V_ERR_INVALID_EXTENSION
-        6 | 13 | 14 | 41 => CertificateProblem::BadEncoding,
-        // X509_V_ERR_UNABLE_TO_DECRYPT_CERT_SIGNATURE, X509_V_ERR_CERT_SIGNATURE_FAILURE
-        4 | 7 => CertificateProblem::BadSignature,
-        // X509_V_ERR_CERT_NOT_YET_VALID
-        9 => CertificateProblem::NotYetValid,
-        // X509_V_ERR_CERT_HAS_EXPIRED
-        10 => CertificateProblem::Expired,
-        // X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
-        // X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
-        // X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, X509_V_ERR_CERT_UNTRUSTED
-        2 | 18 | 19 | 20 | 21 | 27 => CertificateProblem::UnknownIssuer,
-        // X509_V_ERR_CERT_REVOKED
-        23 => CertificateProblem::Revoked,
-        // X509_V_ERR_INVALID_PURPOSE, X509_V_ERR_CERT_REJECTED,
-        // X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE
-        26 | 28 | 39 => CertificateProblem::WrongPurpose,
-        // X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-        62 | 64 => CertificateProblem::NameMismatch,
         // X509_V_ERR_EE_KEY_TOO_SMALL, X509_V_ERR_CA_KEY_TOO_SMALL, X509_V_ERR_CA_MD_TOO_WEAK
         66..=68 => CertificateProblem::Weak,
-        _ => CertificateProblem::Other,
+        common => certificate_problem(common),
     }
 }
 

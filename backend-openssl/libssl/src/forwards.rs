@@ -252,16 +252,18 @@ macro_rules! libssl_engine {
                 }
 
                 #[inline]
+                #[allow(clippy::useless_conversion, reason = "the libraries' types differ")]
                 fn peek_error(&self) -> c_ulong {
                     // SAFETY: "ERR_peek_error() returns the earliest error code from the thread's
                     // error queue without modifying it" (ERR_get_error(3)).
-                    unsafe { c::ERR_peek_error() }
+                    unsafe { c::ERR_peek_error() }.into()
                 }
 
+                #[allow(clippy::useless_conversion, reason = "the libraries' types differ")]
                 fn pop_error(&self) -> c_ulong {
                     // SAFETY: "ERR_get_error() returns the earliest error code from the thread's
                     // error queue and removes the entry" (ERR_get_error(3)).
-                    unsafe { c::ERR_get_error() }
+                    unsafe { c::ERR_get_error() }.into()
                 }
 
                 unsafe fn attach(&mut self, data: *mut c_void) -> bool {
@@ -297,7 +299,7 @@ macro_rules! libssl_engine {
                     attached == 1
                 }
 
-                #[allow(clippy::useless_conversion, reason = "the two libraries' types differ")]
+                #[allow(clippy::useless_conversion, reason = "the libraries' types differ")]
                 fn bytes_received(&self) -> u64 {
                     let bio = self.bio();
                     if bio.is_null() {
@@ -308,7 +310,7 @@ macro_rules! libssl_engine {
                     count.into()
                 }
 
-                #[allow(clippy::useless_conversion, reason = "the two libraries' types differ")]
+                #[allow(clippy::useless_conversion, reason = "the libraries' types differ")]
                 fn bytes_sent(&self) -> u64 {
                     let bio = self.bio();
                     if bio.is_null() {

@@ -43,12 +43,14 @@ mod pkcs8;
 mod plain;
 mod resumption;
 mod ritual;
+mod roots;
 mod server_name;
 mod session;
 #[cfg(unix)]
 mod socket;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wire;
 
 use tls_core::Role;
@@ -64,10 +66,12 @@ pub use observed::{Message, Observed};
 pub use one_libssl::one_libssl;
 pub use pkcs8::pkcs8_version_0;
 pub use resumption::{BINDING, ClientStore, StoreKey, bind};
+pub use roots::SystemRoots;
 pub use server_name::{host, requested_host};
 pub use session::BufferEngineSession;
 #[cfg(unix)]
 pub use socket::SocketEngineSession;
+pub use verify::certificate_problem;
 
 /// What a session needs to know besides its engine.
 #[derive(Debug, Clone, Copy)]

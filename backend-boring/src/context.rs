@@ -1,0 +1,237 @@
+//! Contexts: a checked configuration, lowered once into an `SSL_CTX`.
+
+use boring::error::ErrorStack;
+use boring::ssl::{
+    AlpnError, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSession,
+    SslVersion,
+};
+use tls_core::config::{Checked, Identity, Parameters, SessionOptions};
+use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
+use tls_core::pki_types::ServerName;
+use tls_core::{ClientConfig, ConfigProblem, Error, Feature, Operation, Result, ServerConfig};
+use tls_libssl::{ClientStore, EngineContext, Side, alpn_wire_format};
+
+use crate::error::{self, configure};
+use crate::ffi::{self, BoringEngine};
+use crate::{caps, policy, private_key, resumption, server_name, verify};
+
+/// The largest list of certificates a peer may send, in bytes: the largest handshake message the
+/// contract allows (K4).
+const MAX_CERTIFICATE_LIST: usize = 128 * 1024;
+
+/// A client or server configuration made ready in BoringSSL's terms; clones share it.
+pub type BoringContext = EngineContext<Lowered>;
+
+/// An `SSL_CTX`, and what its sessions need of the configuration besides.
+pub struct Lowered {
+    context: SslContext,
+    side: Side<SslSession>,
+}
+
+/// Lowers a client configuration.
+pub(crate) fn client(config: Checked<ClientConfig>) -> Result<BoringContext> {
+    let mut context = base(&config.parameters)?;
+    if !config.parameters.alpn.is_empty() {
+        configure(context.set_alpn_protos(&alpn_wire_format(&config.parameters.alpn)))?;
+    }
+    if let Some(identity) = &config.identity {
+        set_identity(&mut context, identity)?;
+    }
+    verify::servers(&mut context, &config)?;
+    let store = configure(resumption::install_client(&mut context, &config.resumption))?;
+    Ok(lowered(context, Side::Client { config, store }))
+}
+
+/// Lowers a server configuration.
+pub(crate) fn server(config: Checked<ServerConfig>) -> Result<BoringContext> {
+    let mut context = base(&config.parameters)?;
+    context.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
+    if !config.parameters.alpn.is_empty() {
+        select_alpn(&mut context, &config.parameters.alpn);
+    }
+    set_identity(&mut context, &config.identity)?;
+    verify::clients(&mut context, &config.client_authentication)?;
+    configure(resumption::install_server(&mut context, &config))?;
+    Ok(lowered(context, Side::Server(config)))
+}
+
+fn lowered(context: SslContextBuilder, side: Side<SslSession>) -> BoringContext {
+    EngineContext::new(Lowered {
+        context: context.build(),
+        side,
+    })
+}
+
+/// What both sides have in common. Everything is set, so that the library's defaults decide
+/// nothing. It refuses renegotiation and compression, and keeps no buffers, without being told.
+fn base(parameters: &Parameters) -> Result<SslContextBuilder> {
+    let mut context = configure(SslContextBuilder::new(SslMethod::tls()))?;
+    configure(policy::restrict_signatures(&mut context))?;
+    configure(context.set_min_proto_version(Some(version(parameters.min_version)?)))?;
+    configure(context.set_max_proto_version(Some(version(parameters.max_version)?)))?;
+    context.set_mode(
+        SslMode::ENABLE_PARTIAL_WRITE
+            | SslMode::ACCEPT_MOVING_WRITE_BUFFER
+            // Only the chain given is presented, not what the peer's roots would complete it to.
+            | SslMode::NO_AUTO_CHAIN,
+    );
+    ffi::set_max_certificate_list(&mut context, MAX_CERTIFICATE_LIST);
+    if let Some(suites) = &parameters.cipher_suites {
+        set_cipher_suites(&mut context, suites)?;
+    }
+    if let Some(groups) = &parameters.groups {
+        set_groups(&mut context, groups)?;
+    }
+    Ok(context)
+}
+
+fn version(version: ProtocolVersion) -> Result<SslVersion> {
+    match version {
+        ProtocolVersion::TLS1_2 => Ok(SslVersion::TLS1_2),
+        ProtocolVersion::TLS1_3 => Ok(SslVersion::TLS1_3),
+        other => Err(Error::config(
+            ConfigProblem::VersionRange,
+            format!("{other} is neither TLSv1.2 nor TLSv1.3"),
+        )),
+    }
+}
+
+/// The lists of both versions are set apart: those of TLS 1.3 by their numbers. The library takes
+/// each entry once.
+fn set_cipher_suites(context: &mut SslContextBuilder, suites: &[CipherSuite]) -> Result<()> {
+    let list = |tls13: bool| once(suites.iter().filter(move |suite| suite.is_tls13() == tls13));
+    let (tls12, tls13) = (list(false), list(true));
+    if !tls12.is_empty() {
+        let names: Vec<_> = tls12
+            .iter()
+            .filter_map(|suite| suite.libssl_name())
+            .collect();
+        context
+            .set_strict_cipher_list(&names.join(":"))
+            .map_err(unsupported(Feature::Tls12CipherSuites))?;
+    }
+    if !tls13.is_empty() {
+        let numbers: Vec<_> = tls13.iter().map(|suite| suite.0).collect();
+        ffi::set_tls13_cipher_suites(context, &numbers)
+            .map_err(unsupported(Feature::Tls13CipherSuites))?;
+    }
+    Ok(())
+}
+
+fn set_groups(context: &mut SslContextBuilder, groups: &[Group]) -> Result<()> {
+    let numbers: Vec<_> = once(groups.iter()).iter().map(|group| group.0).collect();
+    ffi::set_groups(context, &numbers).map_err(unsupported(Feature::GroupsList))
+}
+
+/// The library refuses a list that names an entry twice.
+fn once<'a, T: Copy + PartialEq + 'a>(list: impl Iterator<Item = &'a T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for &entry in list {
+        if !kept.contains(&entry) {
+            kept.push(entry);
+        }
+    }
+    kept
+}
+
+/// The library has each entry of a list, and still does not take the list.
+fn unsupported(feature: Feature) -> impl FnOnce(ErrorStack) -> Error {
+    move |errors| Error::unsupported(feature, error::reasons(&errors))
+}
+
+/// Chooses by the server's own order; a client that offers only others is refused.
+fn select_alpn(context: &mut SslContextBuilder, protocols: &[Vec<u8>]) {
+    let protocols = protocols.to_vec();
+    context.set_alpn_select_callback(move |_, offered| {
+        tls_libssl::select_alpn(&protocols, offered).ok_or(AlpnError::ALERT_FATAL)
+    });
+}
+
+fn set_identity(context: &mut SslContextBuilder, identity: &Identity) -> Result<()> {
+    let mut leaf = None;
+    for (place, certificate) in identity.chain().iter().enumerate() {
+        let what = format!("certificate {} of the chain", place + 1);
+        let bad = || error::config(ConfigProblem::Certificate, &what);
+        let certificate = verify::decode(certificate, ConfigProblem::Certificate, &what)?;
+        if let Some(weakness) = policy::weakness(&certificate) {
+            let detail = format!("{what}: {weakness}");
+            return Err(Error::config(ConfigProblem::Certificate, detail));
+        }
+        if leaf.is_some() {
+            context.add_extra_chain_cert(certificate).map_err(bad())?;
+            continue;
+        }
+        context.set_certificate(&certificate).map_err(bad())?;
+        leaf = Some(certificate);
+    }
+    let key = private_key::decode(identity.key())
+        .map_err(error::config(ConfigProblem::PrivateKey, "the private key"))?;
+    let public = leaf
+        .as_ref()
+        .map(|leaf| leaf.public_key())
+        .transpose()
+        .map_err(error::config(
+            ConfigProblem::Certificate,
+            "the certificate's public key",
+        ))?;
+    if !public.is_some_and(|public| public.public_eq(&key)) {
+        return Err(Error::config(
+            ConfigProblem::KeyMismatch,
+            "the private key is not that of the first certificate of the chain",
+        ));
+    }
+    context
+        .set_private_key(&key)
+        .map_err(error::config(ConfigProblem::PrivateKey, "the private key"))
+}
+
+impl tls_libssl::Lowered for Lowered {
+    type Engine = BoringEngine;
+    type Kept = SslSession;
+
+    fn side(&self) -> &Side<SslSession> {
+        &self.side
+    }
+
+    fn engine(&self, options: &SessionOptions) -> Result<BoringEngine> {
+        error::isolated(|| BoringEngine::new(self.ssl(options)?))
+    }
+}
+
+impl Lowered {
+    fn ssl(&self, options: &SessionOptions) -> Result<Ssl> {
+        let failed = || error::backend(Operation::CreateSession);
+        match &self.side {
+            Side::Client { config, store } => {
+                let name = config.server_name(options, caps::capabilities())?;
+                self.client_ssl(config, store.as_ref(), name, options)
+                    .map_err(failed())
+            }
+            Side::Server(config) => {
+                config.check_session(options)?;
+                let mut ssl = Ssl::new(&self.context).map_err(failed())?;
+                ffi::set_accept_state(&mut ssl);
+                Ok(ssl)
+            }
+        }
+    }
+
+    fn client_ssl(
+        &self,
+        config: &ClientConfig,
+        store: Option<&ClientStore<SslSession>>,
+        name: Option<ServerName<'static>>,
+        options: &SessionOptions,
+    ) -> std::result::Result<Ssl, ErrorStack> {
+        let mut ssl = Ssl::new(&self.context)?;
+        ffi::set_connect_state(&mut ssl);
+        verify::expect(&mut ssl, config, name.as_ref())?;
+        if let Some(name) = name.as_ref().filter(|_| config.send_sni) {
+            server_name::send(&mut ssl, name)?;
+        }
+        if let Some(store) = store {
+            resumption::offer(store, &mut ssl, name, options)?;
+        }
+        Ok(ssl)
+    }
+}

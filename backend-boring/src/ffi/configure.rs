@@ -1,0 +1,170 @@
+//! Calls for configuration and facts: what the safe crate lacks, or leaves to its caller.
+
+use std::ffi::{CStr, CString, c_int, c_ulong};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+use std::{ptr, slice};
+
+use boring::error::ErrorStack;
+use boring::ssl::{SslContextBuilder, SslRef, SslSessionRef};
+use boring::x509::store::X509StoreBuilderRef;
+use boring_sys as c;
+use foreign_types::ForeignTypeRef;
+use tls_core::pki_types::CertificateDer;
+
+/// "a positive integer that increments as BoringSSL changes over time" (`<openssl/base.h>`).
+pub(crate) const API_VERSION: i32 = c::BORINGSSL_API_VERSION;
+
+/// Most calls answer 1 for success.
+fn check(answer: c_int) -> Result<(), ErrorStack> {
+    match answer {
+        1 => Ok(()),
+        _ => Err(ErrorStack::get()),
+    }
+}
+
+/// `SSL_set_connect_state`.
+pub(crate) fn set_connect_state(ssl: &mut SslRef) {
+    // SAFETY: "SSL_set_connect_state configures ssl to be a client"; the reference is to a valid
+    // SSL.
+    unsafe { c::SSL_set_connect_state(ssl.as_ptr()) };
+}
+
+/// `SSL_set_accept_state`.
+pub(crate) fn set_accept_state(ssl: &mut SslRef) {
+    // SAFETY: "SSL_set_accept_state configures ssl to be a server"; as above.
+    unsafe { c::SSL_set_accept_state(ssl.as_ptr()) };
+}
+
+/// `SSL_CTX_set_max_cert_list`: in bytes.
+pub(crate) fn set_max_certificate_list(context: &mut SslContextBuilder, bytes: usize) {
+    // SAFETY: the builder owns a valid SSL_CTX. "sets the maximum length, in bytes, of a peer
+    // certificate chain".
+    unsafe { c::SSL_CTX_set_max_cert_list(context.as_ptr(), bytes) };
+}
+
+/// `SSL_CTX_set_timeout` and `SSL_CTX_set_session_psk_dhe_timeout`: how long the sessions of a
+/// server may be resumed, in TLS 1.2 and 1.3.
+pub(crate) fn set_session_timeout(context: &mut SslContextBuilder, timeout: Duration) {
+    let seconds = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX);
+    // SAFETY: the builder owns a valid SSL_CTX. "sets the lifetime, in seconds, of TLS 1.2 (or
+    // earlier) sessions created in ctx".
+    unsafe { c::SSL_CTX_set_timeout(context.as_ptr(), seconds) };
+    // SAFETY: as above, "of TLS 1.3 sessions created in ctx".
+    unsafe { c::SSL_CTX_set_session_psk_dhe_timeout(context.as_ptr(), seconds) };
+}
+
+/// `SSL_CTX_set1_tls13_ciphers`: by their numbers, most wanted first.
+pub(crate) fn set_tls13_cipher_suites(
+    context: &mut SslContextBuilder,
+    suites: &[u16],
+) -> Result<(), ErrorStack> {
+    // SAFETY: the builder owns a valid SSL_CTX. "cipher_ids and flags (if non-null) should both
+    // have num_cipher_ids elements"; the library copies them.
+    check(unsafe {
+        c::SSL_CTX_set1_tls13_ciphers(context.as_ptr(), suites.as_ptr(), ptr::null(), suites.len())
+    })
+}
+
+/// `SSL_CTX_set1_group_ids`: by their numbers, most wanted first.
+pub(crate) fn set_groups(
+    context: &mut SslContextBuilder,
+    groups: &[u16],
+) -> Result<(), ErrorStack> {
+    // SAFETY: the builder owns a valid SSL_CTX. "sets the preferred groups for ctx to group_ids.
+    // [...] group_ids should contain num_group_ids elements", which the library copies.
+    check(unsafe { c::SSL_CTX_set1_group_ids(context.as_ptr(), groups.as_ptr(), groups.len()) })
+}
+
+/// `SSL_CTX_set_verify_algorithm_prefs` and `SSL_CTX_set_signing_algorithm_prefs`: the signatures
+/// of handshakes, by their numbers.
+pub(crate) fn set_signature_schemes(
+    context: &mut SslContextBuilder,
+    schemes: &[u16],
+) -> Result<(), ErrorStack> {
+    // SAFETY: the builder owns a valid SSL_CTX. "configures ctx to use prefs as the preference list
+    // when verifying signatures"; the library copies them.
+    check(unsafe {
+        c::SSL_CTX_set_verify_algorithm_prefs(context.as_ptr(), schemes.as_ptr(), schemes.len())
+    })?;
+    // SAFETY: as above, "when signing with ctx's private key".
+    check(unsafe {
+        c::SSL_CTX_set_signing_algorithm_prefs(context.as_ptr(), schemes.as_ptr(), schemes.len())
+    })
+}
+
+/// `X509_STORE_load_locations`: the roots in a file, or those that are looked up in a directory.
+pub(crate) fn add_roots(
+    store: &mut X509StoreBuilderRef,
+    file: Option<&Path>,
+    directory: Option<&Path>,
+) -> Result<(), ErrorStack> {
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).ok();
+    let (file, directory) = (file.and_then(name), directory.and_then(name));
+    let pointer = |name: &Option<CString>| name.as_ref().map_or(ptr::null(), |name| name.as_ptr());
+    // SAFETY: the store is valid, and both names are strings that end in NUL, or null.
+    // `<openssl/x509.h>`: "X509_STORE_load_locations configures store to load data from file and
+    // dir. Either may be NULL".
+    check(unsafe {
+        c::X509_STORE_load_locations(store.as_ptr(), pointer(&file), pointer(&directory))
+    })
+}
+
+/// `SSL_set_session`, before the handshake. The session is one of the same context.
+pub(crate) fn set_session(ssl: &mut SslRef, session: &SslSessionRef) -> Result<(), ErrorStack> {
+    // SAFETY: the store is filled and asked by the sessions of one context alone, which is what the
+    // crate asks for; the library takes its own reference.
+    unsafe { ssl.set_session(session) }
+}
+
+/// `SSL_set_session_id_context`: only sessions of this context are resumed.
+pub(crate) fn set_session_id_context(
+    ssl: &mut SslRef,
+    context: &[u8; 32],
+) -> Result<(), ErrorStack> {
+    // SAFETY: "sets ssl's session ID context to sid_ctx", which is copied; 32 bytes are the most
+    // it takes.
+    check(unsafe { c::SSL_set_session_id_context(ssl.as_ptr(), context.as_ptr(), context.len()) })
+}
+
+/// `SSL_get0_peer_certificates`: the peer's chain, leaf first, as it came.
+pub(crate) fn peer_certificates(ssl: &SslRef) -> Option<Vec<CertificateDer<'static>>> {
+    // SAFETY: "returns the peer's certificate chain, or NULL if unavailable or the peer did not use
+    // certificates. [...] The caller does not take ownership of the result".
+    let chain = unsafe { c::SSL_get0_peer_certificates(ssl.as_ptr()) };
+    if chain.is_null() {
+        return None;
+    }
+    let chain: *const c::OPENSSL_STACK = chain.cast();
+    // SAFETY: every STACK_OF(T) is an OPENSSL_STACK (`<openssl/stack.h>`).
+    let length = unsafe { c::sk_num(chain) };
+    Some((0..length).map(|place| certificate(chain, place)).collect())
+}
+
+/// A certificate of a chain that is longer than `place`.
+fn certificate(chain: *const c::OPENSSL_STACK, place: usize) -> CertificateDer<'static> {
+    // SAFETY: as above; `place` is within the stack.
+    let buffer: *const c::CRYPTO_BUFFER = unsafe { c::sk_value(chain, place) }.cast();
+    // SAFETY: `<openssl/pool.h>`: "returns a pointer to the data contained in buf", which is an
+    // entry of the stack, and so below.
+    let data = unsafe { c::CRYPTO_BUFFER_data(buffer) };
+    // SAFETY: "returns the length, in bytes, of the data contained in buf".
+    let length = unsafe { c::CRYPTO_BUFFER_len(buffer) };
+    // SAFETY: the pointer and length of one buffer, which lives while the handle does.
+    let der = unsafe { slice::from_raw_parts(data, length) };
+    CertificateDer::from(der.to_vec())
+}
+
+/// `ERR_reason_error_string`.
+pub(crate) fn reason(code: c_ulong) -> Option<&'static str> {
+    let code = u32::try_from(code).ok()?;
+    // SAFETY: any number may be asked for. `<openssl/err.h>`: "returns a string representation of
+    // the reason for packed_error", or NULL.
+    let text = unsafe { c::ERR_reason_error_string(code) };
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: the string is static and ends in NUL.
+    unsafe { CStr::from_ptr(text) }.to_str().ok()
+}

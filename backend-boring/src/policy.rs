@@ -1,0 +1,81 @@
+//! What is too weak. OpenSSL has security levels, BoringSSL has none: this is level 2 (112 bits) for
+//! it, so RSA keys of 2,048 bits or more and no SHA-1 signatures.
+
+use boring::error::ErrorStack;
+use boring::nid::Nid;
+use boring::pkey::Id;
+use boring::ssl::SslContextBuilder;
+use boring::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyError};
+use tls_core::iana::SignatureScheme;
+
+use crate::ffi;
+
+const MIN_RSA_BITS: u32 = 2_048;
+const MIN_CURVE_BITS: u32 = 224;
+
+/// The signatures of handshakes that are made and taken, most wanted first. The library's own list
+/// has SHA-1 and lacks Ed25519.
+const SIGNATURE_SCHEMES: [SignatureScheme; 10] = [
+    SignatureScheme::ED25519,
+    SignatureScheme::ECDSA_SECP256R1_SHA256,
+    SignatureScheme::RSA_PSS_RSAE_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::ECDSA_SECP384R1_SHA384,
+    SignatureScheme::RSA_PSS_RSAE_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::ECDSA_SECP521R1_SHA512,
+    SignatureScheme::RSA_PSS_RSAE_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA512,
+];
+
+/// Keeps weak signatures out of handshakes.
+pub(crate) fn restrict_signatures(context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
+    ffi::set_signature_schemes(context, &SIGNATURE_SCHEMES.map(|scheme| scheme.0))
+}
+
+/// The result for a chain that the library accepts and we do not. It has none of its own for that.
+pub(crate) const WEAK: X509VerifyError = X509VerifyError::APPLICATION_VERIFICATION;
+
+/// Has the library verify the peer's chain, and refuses a weak one.
+pub(crate) fn verify(peer: &mut X509StoreContextRef) -> bool {
+    if !peer.verify_cert().unwrap_or(false) {
+        return false;
+    }
+    let weak = peer.chain().is_none_or(|chain| {
+        let anchor = chain.len().saturating_sub(1);
+        let mut chain = chain.iter().enumerate();
+        chain.any(|(place, certificate)| is_weak(certificate, place == anchor))
+    });
+    if weak {
+        peer.set_error(Err(WEAK));
+    }
+    !weak
+}
+
+/// Nobody relies on the signature of a trust anchor.
+fn is_weak(certificate: &X509Ref, anchor: bool) -> bool {
+    has_weak_key(certificate) || !anchor && has_weak_signature(certificate)
+}
+
+/// Why a certificate of our own may not be presented.
+pub(crate) fn weakness(certificate: &X509) -> Option<&'static str> {
+    if has_weak_key(certificate) {
+        return Some("its key is too small");
+    }
+    let self_signed = certificate.issued(certificate).is_ok();
+    (!self_signed && has_weak_signature(certificate)).then_some("its signature is too weak")
+}
+
+/// A key that does not decode is not weak: the library has refused it, or will.
+fn has_weak_key(certificate: &X509Ref) -> bool {
+    certificate.public_key().is_ok_and(|key| match key.id() {
+        Id::RSA | Id::RSAPSS => key.bits() < MIN_RSA_BITS,
+        _ => key.bits() < MIN_CURVE_BITS,
+    })
+}
+
+fn has_weak_signature(certificate: &X509Ref) -> bool {
+    let algorithm = certificate.signature_algorithm().object().nid();
+    let digest = algorithm.signature_algorithms().map(|parts| parts.digest);
+    digest.is_some_and(|digest| [Nid::MD5, Nid::SHA1].contains(&digest))
+}

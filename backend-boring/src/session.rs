@@ -1,0 +1,45 @@
+//! Sessions: the shared libssl data path over this library.
+
+use std::ffi::c_ulong;
+
+use tls_core::iana::AlertDescription;
+use tls_core::{Facts, Result};
+#[cfg(unix)]
+use tls_libssl::SocketEngineSession;
+use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine};
+
+use crate::ffi::BoringEngine;
+use crate::verify;
+
+/// A session without I/O over BoringSSL.
+pub type BufferSession = BufferEngineSession<BoringEngine>;
+
+/// A session over BoringSSL that drives a socket.
+#[cfg(unix)]
+pub type SocketSession<'fd> = SocketEngineSession<'fd, BoringEngine>;
+
+impl Engine for BoringEngine {
+    fn facts(&self) -> Result<Facts> {
+        verify::facts(self.ssl())
+    }
+
+    fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {
+        Diagnose::diagnose(self, self.observed().alert_sent(), codes)
+    }
+
+    fn alert_sent(&self) -> Option<AlertDescription> {
+        self.observed().alert_sent()
+    }
+
+    fn warnings_received(&self) -> u32 {
+        self.observed().warnings_received()
+    }
+
+    fn records_received(&self) -> u64 {
+        self.observed().records_received()
+    }
+
+    fn holds_input(&self) -> bool {
+        self.holds_record()
+    }
+}
