@@ -42,6 +42,7 @@ fn probe() -> Result<Capabilities, ErrorStack> {
         &mut capabilities.stateless_tickets,
         &mut capabilities.quiet_shutdown,
         &mut capabilities.pending_output_bound,
+        &mut capabilities.key_update,
     ] {
         *always = Support::Native;
     }

@@ -1,10 +1,11 @@
 //! What the library's errors mean: one table from its reason codes to our kinds.
 
-use std::ffi::c_ulong;
+use std::ffi::{c_int, c_ulong};
 
 use boring::error::ErrorStack;
 use boring_sys as c;
-use tls_core::{ConfigProblem, Error, ErrorKind, Operation, Result};
+use tls_core::iana::AlertDescription;
+use tls_core::{ConfigProblem, Error, ErrorKind, Operation, Result, SharedParameter};
 use tls_libssl::{Diagnose, Diagnosis, Meaning, Reason};
 
 use crate::ffi::{self, BoringEngine};
@@ -30,6 +31,21 @@ impl Diagnose for BoringEngine {
 
     fn refusal(&self) -> Diagnosis {
         verify::refusal(self.ssl())
+    }
+
+    /// `SSL_R_WRONG_CURVE` is the fault of a server that chooses what was not offered, or of nobody:
+    /// in TLS 1.2 it is also what a server says without a common group. The alert tells which.
+    fn meaning_here(
+        &self,
+        sent: Option<AlertDescription>,
+        reason: Option<c_int>,
+    ) -> Option<(ErrorKind, &'static str)> {
+        let unshared = sent == Some(AlertDescription::HANDSHAKE_FAILURE)
+            && reason == Some(c::SSL_R_WRONG_CURVE);
+        unshared.then_some((
+            ErrorKind::NoSharedParameters(SharedParameter::CipherSuite),
+            "the client offers only groups that this server does not have",
+        ))
     }
 }
 

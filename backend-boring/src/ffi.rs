@@ -6,6 +6,8 @@
 mod configure;
 mod tickets;
 
+use std::ffi::c_int;
+
 use boring_sys as c;
 use foreign_types::{ForeignType, ForeignTypeRef};
 use tls_libssl::LibSsl;
@@ -30,6 +32,26 @@ impl BoringEngine {
     fn attached(&mut self, one_record: bool) {
         if one_record {
             self.watch_messages();
+        }
+    }
+
+    /// A server keeps its TLS 1.3 tickets for its next write, and may never write: they leave now. If
+    /// the transport refuses them, they are kept after all.
+    fn shaken_hands(&mut self) {
+        self.send_owed();
+    }
+
+    fn start_key_update(&mut self) -> c_int {
+        // SAFETY: "SSL_key_update queues a TLS 1.3 KeyUpdate message to be sent on ssl"; at any
+        // other time it fails.
+        unsafe { c::SSL_key_update(self.ssl.as_ptr(), c::SSL_KEY_UPDATE_REQUESTED) }
+    }
+
+    /// What is queued leaves with the next write, be it one of nothing.
+    fn send_owed(&mut self) -> c_int {
+        match self.write(&[]) {
+            0 => 1,
+            failed => failed,
         }
     }
 

@@ -29,13 +29,22 @@ pub use session::BufferSession;
 pub use session::SocketSession;
 
 /// The backend over BoringSSL.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Boring(());
 
 impl Boring {
     /// The backend; the library is initialised when it is first used.
+    ///
+    /// A program that has OpenSSL too is not built: see [`one_libssl`](tls_libssl::one_libssl).
     pub const fn new() -> Self {
+        tls_libssl::one_libssl::<Self>();
         Self(())
+    }
+}
+
+impl Default for Boring {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

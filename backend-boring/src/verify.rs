@@ -2,9 +2,9 @@
 
 use boring::error::ErrorStack;
 use boring::ssl::{SslContextBuilder, SslRef, SslVerifyMode, SslVersion};
+use boring::x509::X509;
 use boring::x509::store::{X509Store, X509StoreBuilder};
 use boring::x509::verify::{X509CheckFlags, X509VerifyFlags};
-use boring::x509::X509;
 use tls_core::config::{ClientAuthentication, ClientConfig, Roots};
 use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
 use tls_core::pki_types::{CertificateDer, ServerName};

@@ -85,6 +85,10 @@ impl OpenSslEngine {
         }
     }
 
+    /// Tickets have left with the handshake.
+    #[inline]
+    fn shaken_hands(&mut self) {}
+
     fn attached(&mut self, one_record: bool) {
         if one_record {
             self.watch_messages();

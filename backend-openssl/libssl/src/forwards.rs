@@ -6,8 +6,9 @@
 /// `$safe` is the safe crate whose `Ssl` it owns, and `$c` a module with the bindings under the
 /// library's own names. The caller has the traits of `foreign_types` in scope, and gives the engine
 /// what differs: `prepare`, run once with a new handle; `attached`, run with each transport: whether
-/// one call is to process one record only; and `start_key_update` and `send_owed`, for the methods
-/// of the trait that are called so.
+/// one call is to process one record only; `shaken_hands`, run after a call that found the handshake
+/// complete; and `start_key_update` and `send_owed`, which are what `schedule_key_update` and
+/// `send_messages` forward to.
 ///
 /// Names in quotes with a number in brackets are manual pages of OpenSSL; LibreSSL's, and the
 /// comments in BoringSSL's headers, say the same.
@@ -183,7 +184,11 @@ macro_rules! libssl_engine {
                 fn handshake(&mut self) -> c_int {
                     // SAFETY: "SSL_do_handshake() will wait for a SSL/TLS handshake to take place"
                     // (SSL_do_handshake(3)); the handle is ours, here and below.
-                    unsafe { c::SSL_do_handshake(self.ssl.as_ptr()) }
+                    let answer = unsafe { c::SSL_do_handshake(self.ssl.as_ptr()) };
+                    if answer == 1 {
+                        self.shaken_hands();
+                    }
+                    answer
                 }
 
                 #[inline]
