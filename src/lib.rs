@@ -11,7 +11,8 @@
 //! | `openssl-vendored` | `openssl` | OpenSSL, built from source |
 //! | `boring` | `boring` | BoringSSL, as the crate `boring` builds it |
 //!
-//! Features add and never change one another. A [`Backend`] makes [`Context`]s from
+//! Features add and never change one another. But OpenSSL and BoringSSL define the same symbols, and
+//! a program with `openssl` and `boring` is refused when it is built. A [`Backend`] makes [`Context`]s from
 //! [`ClientConfig`] and [`ServerConfig`]; a context makes sessions; a session is driven without
 //! ever blocking, as [`BufferSession`] (ciphertext goes through the caller's memory) or
 //! [`SocketSession`] (the session drives a descriptor). [`TlsStream`] is the blocking way. What a
