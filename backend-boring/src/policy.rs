@@ -79,3 +79,66 @@ fn has_weak_signature(certificate: &X509Ref) -> bool {
     let digest = algorithm.signature_algorithms().map(|parts| parts.digest);
     digest.is_some_and(|digest| [Nid::MD5, Nid::SHA1].contains(&digest))
 }
+
+#[cfg(test)]
+mod tests {
+    use boring::asn1::Asn1Time;
+    use boring::ec::{EcGroup, EcKey};
+    use boring::hash::MessageDigest;
+    use boring::pkey::{PKey, Private};
+    use boring::rsa::Rsa;
+    use boring::x509::X509Name;
+
+    use super::*;
+
+    /// A certificate for this key, signed by that one, with this digest.
+    fn certificate(
+        key: &PKey<Private>,
+        (issuer, by): (&str, &PKey<Private>),
+        digest: MessageDigest,
+    ) -> X509 {
+        let name = |text: &str| {
+            let mut name = X509Name::builder().unwrap();
+            name.append_entry_by_nid(Nid::COMMONNAME, text).unwrap();
+            name.build()
+        };
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        builder.set_subject_name(&name("subject")).unwrap();
+        builder.set_issuer_name(&name(issuer)).unwrap();
+        builder.set_pubkey(key).unwrap();
+        let (from, until) = (Asn1Time::days_from_now(0), Asn1Time::days_from_now(1));
+        builder.set_not_before(&from.unwrap()).unwrap();
+        builder.set_not_after(&until.unwrap()).unwrap();
+        builder.sign(by, digest).unwrap();
+        builder.build()
+    }
+
+    fn rsa(bits: u32) -> PKey<Private> {
+        PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn keys_below_112_bits_are_weak() {
+        let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        let curve = PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap();
+        for (key, weak) in [(rsa(1_024), true), (rsa(2_048), false), (curve, false)] {
+            let certificate = certificate(&key, ("subject", &key), MessageDigest::sha256());
+            assert_eq!(weakness(&certificate).is_some(), weak, "{key:?}");
+            assert_eq!(is_weak(&certificate, true), weak, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn signatures_with_sha1_are_weak_but_on_anchors() {
+        let key = rsa(2_048);
+        let anchor = certificate(&key, ("subject", &key), MessageDigest::sha1());
+        assert!(!is_weak(&anchor, true));
+        assert_eq!(weakness(&anchor), None);
+        let below = certificate(&key, ("issuer", &key), MessageDigest::sha1());
+        assert!(is_weak(&below, false));
+        assert!(weakness(&below).is_some());
+        let strong = certificate(&key, ("issuer", &key), MessageDigest::sha256());
+        assert!(!is_weak(&strong, false));
+    }
+}

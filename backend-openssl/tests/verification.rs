@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{
     Leaf, Mode, Outcome, Pki, SERVER_NAME, client_config, common_name, connect, connect_to,
-    everywhere, name_mismatch, server_config, to,
+    everywhere, name_mismatch, not_yet_valid, server_config, to,
 };
 use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
 use tls_core::config::{ClientAuthentication, Roots};
@@ -71,7 +71,7 @@ fn servers_are_refused_for_what_is_wrong_with_them() {
         (
             pki.issue(&[SERVER_NAME], |params| params.not_before = year(2049)),
             CertificateProblem::NotYetValid,
-            AlertDescription::BAD_CERTIFICATE,
+            not_yet_valid(),
         ),
         (
             pki.server_for(&["other.example"]),

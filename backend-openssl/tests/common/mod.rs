@@ -76,6 +76,14 @@ pub(crate) fn name_mismatch() -> AlertDescription {
     AlertDescription::BAD_CERTIFICATE
 }
 
+/// The alert for a certificate that is not valid yet: RFC 8446 section 6.2 has none for it alone.
+pub(crate) fn not_yet_valid() -> AlertDescription {
+    if Backend::build_info(&OpenSsl::new()).library == "BoringSSL" {
+        return AlertDescription::CERTIFICATE_EXPIRED;
+    }
+    AlertDescription::BAD_CERTIFICATE
+}
+
 /// What the library here can do.
 pub(crate) fn capabilities() -> &'static Capabilities {
     static BACKEND: LazyLock<OpenSsl> = LazyLock::new(OpenSsl::new);
