@@ -39,6 +39,11 @@ const RECIPES: &[Recipe] = &[
         library: "LibreSSL",
     },
     Recipe {
+        name: "boring",
+        backend: "boring",
+        library: "BoringSSL",
+    },
+    Recipe {
         name: "rustls",
         backend: "rustls",
         library: "rustls",
