@@ -126,6 +126,52 @@ fn weak_certificate() -> (X509, Rsa<openssl::pkey::Private>) {
     (builder.build(), rsa)
 }
 
+/// The library as a client that refuses a certificate in TLS 1.3: it sends its alert before it has
+/// changed to the keys of the handshake, so in the clear, which not every server takes.
+#[cfg(not(libressl))]
+#[test]
+fn openssl_sends_the_alert_for_a_certificate_in_the_clear() {
+    const ALERT_IN_THE_CLEAR: [u8; 6] = [21, 3, 3, 0, 2, 2];
+    let (certificate, rsa) = weak_certificate();
+    let mut server = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
+    server.set_security_level(0);
+    server.set_certificate(&certificate).unwrap();
+    let key = PKey::from_rsa(rsa).unwrap();
+    server.set_private_key(&key).unwrap();
+    let server = Ssl::new(&server.build()).unwrap();
+
+    let mut client = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
+    client.set_security_level(0);
+    client.set_verify(SslVerifyMode::PEER);
+    client
+        .set_min_proto_version(Some(SslVersion::TLS1_3))
+        .unwrap();
+    let client = Ssl::new(&client.build()).unwrap();
+
+    let (near, relay_near) = UnixStream::pair().unwrap();
+    let (relay_far, far) = UnixStream::pair().unwrap();
+    let (mut back_from, mut back_to) = (
+        relay_far.try_clone().unwrap(),
+        relay_near.try_clone().unwrap(),
+    );
+    let server = thread::spawn(move || server.accept(far).is_ok());
+    let back = thread::spawn(move || std::io::copy(&mut back_from, &mut back_to));
+    let client = thread::spawn(move || client.connect(near).is_ok());
+
+    let (mut from, mut to, mut sent) = (relay_near, relay_far, Vec::new());
+    let mut piece = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        sent.extend_from_slice(&piece[..length]);
+        let _ = to.write_all(&piece[..length]);
+    }
+    let _ = to.shutdown(std::net::Shutdown::Write);
+    assert!(!client.join().unwrap(), "the certificate is refused");
+    assert!(!server.join().unwrap(), "so the server fails too");
+    let _ = back.join().unwrap();
+    let last = &sent[sent.len() - ALERT_IN_THE_CLEAR.len() - 1..];
+    assert_eq!(last[..ALERT_IN_THE_CLEAR.len()], ALERT_IN_THE_CLEAR);
+}
+
 /// A client of the library's own, which offers its one session under any name.
 struct RawClient {
     context: SslContext,
