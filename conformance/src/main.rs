@@ -31,6 +31,9 @@ struct Arguments {
     /// Breaks the backend in one way after another, and expects the suite to notice each.
     #[arg(long)]
     self_test: bool,
+    /// Multiplies what each run may take, where a tool slows the engine down.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    patience: u32,
     /// Known failures; by default those in the backend's own folder.
     #[arg(long, value_name = "FILE")]
     gaps: Option<PathBuf>,
@@ -58,7 +61,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         return Ok(true);
     }
     let backend = choose(arguments.backend.as_deref())?;
-    let mut suite = Suite::new(Arc::clone(&backend)).gaps(read_gaps(arguments, &*backend)?);
+    let mut suite = Suite::new(Arc::clone(&backend))
+        .gaps(read_gaps(arguments, &*backend)?)
+        .patience(arguments.patience);
     if let Some(filter) = filter {
         suite = suite.filter(filter);
     }

@@ -43,6 +43,7 @@ pub struct Suite {
     backend: Arc<dyn DynBackend>,
     gaps: Gaps,
     filter: Option<Filter>,
+    patience: u32,
 }
 
 impl Suite {
@@ -52,7 +53,16 @@ impl Suite {
             backend,
             gaps: Gaps::default(),
             filter: None,
+            patience: 1,
         }
+    }
+
+    /// Every limit on a run's time is multiplied by this, for an engine under a tool that slows it
+    /// down. 0 counts as 1.
+    #[must_use]
+    pub fn patience(mut self, factor: u32) -> Self {
+        self.patience = factor.max(1);
+        self
     }
 
     /// With these known failures.
@@ -72,6 +82,10 @@ impl Suite {
     /// Runs every case that the filter lets through, in each mode and version it applies to.
     pub fn run(&self) -> Report {
         let mut report = Report::new(&*self.backend);
+        let limits = Limits {
+            drivers: LIMITS.drivers * self.patience,
+            watchdog: LIMITS.watchdog * self.patience,
+        };
         self.check_gaps(&mut report);
         for (case, mode, version) in runs() {
             let name = run_name(case, mode, version);
@@ -79,7 +93,7 @@ impl Suite {
                 continue;
             }
             let gaps: Vec<_> = self.gaps.matching(&name).collect();
-            let observed = observe(&self.backend, case, mode, version, LIMITS);
+            let observed = observe(&self.backend, case, mode, version, limits);
             let verdict = judge(&observed, &gaps);
             report.rows.push(Row {
                 case,
