@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use conformance::Filter;
-use conformance::matrix::{LIBRESSL_DIR, Matrix, Program, build, names, seconds};
+use conformance::matrix::{LIBRESSL_DIR, Matrix, Program, backend_of, build, names, seconds};
 
 /// Drives every client against every server, with TLS 1.2 and 1.3 and in both modes.
 ///
@@ -126,7 +126,7 @@ fn ready_made(text: &str, deadline: Duration) -> Result<Program, String> {
     let (name, path) = pair(text)?;
     Ok(Program {
         name: name.to_owned(),
-        backend: name.to_owned(),
+        backend: backend_of(name).to_owned(),
         path: path.into(),
         environment: Vec::new(),
         alone: false,

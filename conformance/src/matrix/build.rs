@@ -73,6 +73,12 @@ pub(super) fn library_of(name: &str) -> Option<&'static str> {
         .map(|recipe| recipe.library)
 }
 
+/// The backend that a peer of this name has: its own name, unless it is known by another.
+pub fn backend_of(name: &str) -> &str {
+    let recipe = RECIPES.iter().find(|recipe| recipe.name == name);
+    recipe.map_or(name, |recipe| recipe.backend)
+}
+
 /// Builds one peer, in the profile of this program, and puts it where no other is. Blocks for as
 /// long as cargo does, which says on stderr how it goes on.
 ///

@@ -36,7 +36,7 @@ use crate::gaps::{Gap, Gaps};
 use crate::run::Filter;
 use crate::verdict::{Observed, Outcome, judge};
 
-pub use build::{LIBRESSL_DIR, build, names};
+pub use build::{LIBRESSL_DIR, backend_of, build, names};
 pub use cell::{Cell, CellOutcome, CellReport, StepReport};
 pub use process::{Program, seconds};
 pub use report::Report;
