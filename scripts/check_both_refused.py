@@ -4,8 +4,8 @@
     check_both_refused.py [--target-dir DIR]
 
 Without the option: `CARGO_TARGET_DIR`, or target. Small programs, of a workspace of their own below
-the target directory, are built there with the versions of Cargo.lock and without a network; what
-`cargo test` has built for the C backends is used again, with `BORING_BSSL_PATH` and `OPENSSL_DIR`
+the target directory, are built there for release, with the versions of Cargo.lock and without a
+network; what was built for release before is used again, with `BORING_BSSL_PATH` and `OPENSSL_DIR`
 as they were then.
 
 Each program that must be refused differs from one that must build in one line of its manifest.
@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REFUSAL = "evaluation panicked: this build of polytls holds two libssl"
@@ -59,7 +60,11 @@ def write_programs(folder):
     for the packages that are asked for, and not for the others."""
     shutil.rmtree(folder, ignore_errors=True)
     members = ", ".join(f'"{name}"' for name in PROGRAMS)
-    write(f"{folder}/Cargo.toml", f'[workspace]\nresolver = "3"\nmembers = [{members}]\n')
+    with open(f"{ROOT}/Cargo.toml", "rb") as manifest:
+        debug = tomllib.load(manifest)["profile"]["release"]["debug"]
+    # With another profile the C libraries would be built anew.
+    profile = f'[profile.release]\ndebug = "{debug}"\n'
+    write(f"{folder}/Cargo.toml", f'[workspace]\nresolver = "3"\nmembers = [{members}]\n{profile}')
     shutil.copy(f"{ROOT}/Cargo.lock", folder)
     for name, (dependencies, calls, _) in PROGRAMS.items():
         lines = [
@@ -79,7 +84,7 @@ def write_programs(folder):
 def cargo(folder, target, command, name):
     """Whether cargo succeeded, and what it said."""
     whole = [
-        "cargo", command, "--offline", "--target-dir", target, "--manifest-path", f"{folder}/Cargo.toml",
+        "cargo", command, "--release", "--offline", "--target-dir", target, "--manifest-path", f"{folder}/Cargo.toml",
         "-p", f"one-libssl-{name}",
     ]
     done = subprocess.run(whole, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
