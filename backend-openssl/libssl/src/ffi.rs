@@ -11,7 +11,7 @@ use std::fmt::Debug;
 /// The calls into one libssl, over one `SSL*` that the implementor owns: one-line forwards.
 ///
 /// OpenSSL, LibreSSL and BoringSSL all have every function named here, with the same meaning, but
-/// for `SSL_key_update`, which LibreSSL lacks.
+/// for `SSL_key_update`, which LibreSSL lacks. [`libssl_engine!`](crate::libssl_engine) writes them.
 /// Methods are safe because the handle is owned and every argument is borrowed for the call only.
 ///
 /// # Safety

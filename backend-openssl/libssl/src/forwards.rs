@@ -43,7 +43,7 @@ macro_rules! libssl_engine {
                 /// # Errors
                 ///
                 /// `Backend`, if the library is out of memory.
-                pub fn new(mut ssl: Ssl) -> Result<Self> {
+                pub(crate) fn new(mut ssl: Ssl) -> Result<Self> {
                     let observed = Arc::new(Observed::default());
                     ssl.set_ex_data(observed_index()?, observed.clone());
                     // SAFETY: "SSL_set_info_callback() sets the callback function for ssl"
@@ -298,7 +298,7 @@ macro_rules! libssl_engine {
                 #[cfg(unix)]
                 fn attach_fd(&mut self, fd: RawFd) -> bool {
                     // SAFETY: "SSL_set_fd() sets the file descriptor fd as the input/output
-                    // facility" (c::SSL_set_fd(3)); its BIO does not close it.
+                    // facility" (SSL_set_fd(3)); its BIO does not close it.
                     let attached = unsafe { c::SSL_set_fd(self.ssl.as_ptr(), fd) };
                     self.attached(true);
                     attached == 1

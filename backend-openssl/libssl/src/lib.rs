@@ -1,23 +1,25 @@
 //! The data path that OpenSSL, LibreSSL and BoringSSL share.
 //!
-//! A backend implements [`LibSsl`] (one-line forwards to C, in its `ffi.rs`) and [`Engine`] (what
-//! only it can say: negotiated facts, what an error code means) for a type that owns an `SSL*`,
-//! makes that type ready (context, role, server name, verification), and hands it to
-//! [`BufferEngineSession::new`] or [`SocketEngineSession::new`] with a [`Setup`]. Everything after
-//! that, from the first byte of the handshake to the last close_notify, is here, and the same for
-//! the three libraries. This crate links no C itself.
+//! A backend declares a type that owns an `SSL*`, with [`libssl_engine!`], which writes its
+//! [`LibSsl`] (one-line forwards to C). It implements [`Diagnose`] and [`Engine`] for it, which are
+//! what only the backend can say: what an error code means, what was negotiated. And it takes a
+//! configuration into an `SSL_CTX` of its own, a [`Lowered`], which makes such engines ready for
+//! their handshake; [`EngineContext`] makes sessions of them. Everything after that, from the first
+//! byte of the handshake to the last close_notify, is here, and the same for the three libraries.
+//! This crate links no C itself.
 //!
 //! How bytes move:
 //!
-//! * The engine's BIO ([`bio_read`], [`bio_write`]) is a pair of callbacks over memory. It reads out of the
-//!   input of the call under way, at most to the end of the current record, and writes into the
-//!   output of that call, spilling the rest into a bounded buffer; a record is taken whole or not
-//!   at all, and inside `SSL_write` never refused.
+//! * The engine's BIO ([`bio_read`], [`bio_write`]) is a pair of callbacks over memory. It reads out
+//!   of the input of the call under way, at most to the end of the current record, and writes into
+//!   the output of that call, spilling the rest into a bounded buffer; a record is taken whole or
+//!   not at all, and inside `SSL_write` never refused.
 //! * In buffer mode input and output are the caller's own slices; in socket mode a 64 KiB buffer
 //!   that is received into, and a buffer that is sent once 64 KiB are gathered. The library never
-//!   sees the end of the transport or an error of it, so that neither can be mistaken for the other.
-//! * Around every call the thread's error queue is cleared, and what the
-//!   call came to is classified by one pure table.
+//!   sees the end of the transport or an error of it, so that neither can be mistaken for the
+//!   other.
+//! * Around every call the thread's error queue is cleared, and what the call came to is classified
+//!   by one pure table.
 
 #![deny(unsafe_code)]
 
@@ -75,14 +77,14 @@ pub use verify::certificate_problem;
 
 /// What a session needs to know besides its engine.
 #[derive(Debug, Clone, Copy)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// Which side the session is; the engine has been told (`SSL_set_connect_state` or
     /// `SSL_set_accept_state`).
-    pub role: Role,
+    pub(crate) role: Role,
     /// See [`Parameters::pending_output_bound`](tls_core::config::Parameters::pending_output_bound).
-    pub pending_output_bound: usize,
+    pub(crate) pending_output_bound: usize,
     /// See [`Parameters::quiet_shutdown`](tls_core::config::Parameters::quiet_shutdown).
-    pub quiet_shutdown: bool,
+    pub(crate) quiet_shutdown: bool,
     /// See [`Parameters::socket_transport`](tls_core::config::Parameters::socket_transport).
-    pub socket_transport: SocketTransport,
+    pub(crate) socket_transport: SocketTransport,
 }

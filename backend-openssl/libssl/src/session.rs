@@ -20,7 +20,7 @@ impl<E: Engine> BufferEngineSession<E> {
     /// # Errors
     ///
     /// `Backend`, if the library is out of memory.
-    pub fn new(engine: E, setup: &Setup) -> Result<Self> {
+    pub(crate) fn new(engine: E, setup: &Setup) -> Result<Self> {
         let mut core = Core::new(engine, setup);
         core.link.attach()?;
         Ok(Self { core })

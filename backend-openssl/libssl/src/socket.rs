@@ -20,8 +20,10 @@ use crate::session::lifecycle_accessors;
 /// A session over a libssl that owns or borrows a non-blocking stream socket.
 ///
 /// Records are gathered and sent 64 KiB at a time, and up to 64 KiB are received at once; with
-/// [`SocketTransport::Plain`] the library itself uses the descriptor, record by record. What is
-/// weaker then stands on [`Self::new`].
+/// [`SocketTransport::Plain`] the library itself uses the descriptor, record by record. Then the
+/// library sends its alerts by itself, so that an alert the socket has no room for is lost and the
+/// error given at once; a ClientHello is bounded by the library only; and `flush` completes a record
+/// that the socket took in part, which is a call of the engine.
 #[derive(Debug)]
 pub struct SocketEngineSession<'fd, E: Engine> {
     // The order matters: the engine is gone before the descriptor is closed.
@@ -34,15 +36,11 @@ pub struct SocketEngineSession<'fd, E: Engine> {
 impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
     /// Takes an engine that knows its role and has no transport yet, and a connected stream socket.
     ///
-    /// In plain mode the library sends its alerts by itself, so that an alert the socket has no
-    /// room for is lost and the error given at once; a ClientHello is bounded by the library only;
-    /// and `flush` completes a record that the socket took in part, which is a call of the engine.
-    ///
     /// # Errors
     ///
     /// `Misuse(BlockingDescriptor)`; `Backend`, if the library is out of memory or cannot use
     /// sockets.
-    pub fn new(engine: E, setup: &Setup, descriptor: Descriptor<'fd>) -> Result<Self> {
+    pub(crate) fn new(engine: E, setup: &Setup, descriptor: Descriptor<'fd>) -> Result<Self> {
         check_nonblocking(descriptor.as_fd())?;
         let mut core = Core::new(engine, setup);
         let plain = match setup.socket_transport {
