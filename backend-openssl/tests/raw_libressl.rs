@@ -280,6 +280,40 @@ fn libressl_refuses_error_alerts_of_the_level_warning() {
     });
 }
 
+/// Asked for new keys behind its close_notify, it owes an answer that it may not send any more, and
+/// reads nothing from then on.
+#[test]
+fn libressl_reads_nothing_behind_a_request_that_its_close_notify_forbids_to_answer() {
+    in_both_roles(|role| {
+        for asked in [false, true] {
+            let mut pair = Pair::connected(role);
+            pair.library.shutdown().expect("a close_notify");
+            pair.library.get_mut().output.clear();
+            if asked {
+                pair.peer.refresh_traffic_keys().expect("new keys");
+            }
+            pair.peer.writer().write_all(b"data").unwrap();
+            let mut records = Vec::new();
+            pair.peer.write_tls(&mut records).unwrap();
+            pair.library.get_mut().input = records;
+
+            let mut data = [0; 64];
+            if !asked {
+                let count = pair.library.ssl_read(&mut data).expect("data");
+                assert_eq!(&data[..count], b"data", "{role:?}");
+                continue;
+            }
+            for _ in 0..3 {
+                let error = pair.library.ssl_read(&mut data).expect_err("no data");
+                assert_eq!(error.code(), ErrorCode::SYSCALL, "{role:?} {error}");
+                assert!(error.io_error().is_none() && error.ssl_error().is_none());
+                let Transport { input, output } = pair.library.get_ref();
+                assert_eq!((input.len(), output.len()), (5 + 4 + 1 + 16, 0));
+            }
+        }
+    });
+}
+
 /// Any connection, where the one that was there is used up.
 fn stranger() -> Connection {
     pair(Role::Server, "P-256", provider::kx_group::SECP256R1).peer
