@@ -41,10 +41,14 @@ impl BoringEngine {
         self.send_owed();
     }
 
-    fn start_key_update(&mut self) -> c_int {
+    fn start_key_update(&mut self, asks: bool) -> c_int {
+        let kind = match asks {
+            true => c::SSL_KEY_UPDATE_REQUESTED,
+            false => c::SSL_KEY_UPDATE_NOT_REQUESTED,
+        };
         // SAFETY: "SSL_key_update queues a TLS 1.3 KeyUpdate message to be sent on ssl"; at any
         // other time it fails.
-        unsafe { c::SSL_key_update(self.ssl.as_ptr(), c::SSL_KEY_UPDATE_REQUESTED) }
+        unsafe { c::SSL_key_update(self.ssl.as_ptr(), kind) }
     }
 
     /// What is queued leaves with the next write, be it one of nothing.

@@ -69,6 +69,8 @@ mod c {
 #[cfg(not(libressl))]
 const SSL_KEY_UPDATE_NONE: c_int = -1;
 #[cfg(not(libressl))]
+const SSL_KEY_UPDATE_NOT_REQUESTED: c_int = 0;
+#[cfg(not(libressl))]
 const SSL_KEY_UPDATE_REQUESTED: c_int = 1;
 const SSL_CTRL_MODE: c_int = 33;
 const SSL_CTRL_CLEAR_MODE: c_int = 78;
@@ -113,15 +115,19 @@ impl OpenSslEngine {
     }
 
     #[cfg(not(libressl))]
-    fn start_key_update(&mut self) -> c_int {
+    fn start_key_update(&mut self, asks: bool) -> c_int {
+        let kind = match asks {
+            true => SSL_KEY_UPDATE_REQUESTED,
+            false => SSL_KEY_UPDATE_NOT_REQUESTED,
+        };
         // SAFETY: "SSL_key_update() schedules an update of the keys for the current TLS connection"
         // (SSL_key_update(3)); at any other time it fails.
-        unsafe { c::SSL_key_update(self.ssl.as_ptr(), SSL_KEY_UPDATE_REQUESTED) }
+        unsafe { c::SSL_key_update(self.ssl.as_ptr(), kind) }
     }
 
     /// Not called: the session has refused.
     #[cfg(libressl)]
-    fn start_key_update(&mut self) -> c_int {
+    fn start_key_update(&mut self, _asks: bool) -> c_int {
         -1
     }
 

@@ -153,10 +153,15 @@ impl Session for RustlsSession {
         if let Some(verdict) = gate {
             return verdict;
         }
+        // rustls changes no keys without asking for the peer's, and counts the answers.
+        if !self.lifecycle.may_ask_for_keys() {
+            let misuse = Misuse::TooManyKeyUpdates;
+            return Err(Error::misuse(misuse, Operation::KeyUpdate));
+        }
         if let Err(failed) = self.engine.request_key_update() {
             return self.fail(failed, Operation::KeyUpdate);
         }
-        self.lifecycle.key_update_requested();
+        self.lifecycle.key_update_queued(true);
         Ok(Status::Complete)
     }
 }

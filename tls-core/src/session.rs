@@ -79,11 +79,17 @@ pub trait Session: Debug + Send {
     /// `WantRead`, when the engine must first see the rest of a message that has begun. With
     /// [`SocketTransport::Plain`](crate::config::SocketTransport::Plain) the engine holds one
     /// message at the most, so that `WantWrite` comes as soon as the socket has not taken the one
-    /// before; a reply that was owed is sent first, and a `read` may send the message too.
+    /// before; a reply that was owed is sent first, and a `read` may send the message too. There the
+    /// answer to a peer's KeyUpdate may wait for the next `write`, as RFC 8446 section 4.6.3 allows;
+    /// otherwise a session that only reads answers too.
     ///
     /// Engines endure only so many KeyUpdates in a row, answers included (K4: 32). So a session
-    /// asks for 16 at the most without application data written, and for 16 without any read, in
-    /// between: what one side writes to a peer that stays silent can be put under new keys 16 times.
+    /// sends 16 at the most without application data written in between; and once it has asked 16
+    /// times without application data read in between, it no longer asks, and changes its own keys
+    /// alone (`update_not_requested`), so that one side can write for ever to a peer that stays
+    /// silent. An engine that cannot do this refuses instead: rustls, which changes its own keys by
+    /// itself whenever a cipher suite's limit (RFC 8446 section 5.5) comes near. LibreSSL as the
+    /// peer endures 100 messages after the handshake in an hour, whatever is between them.
     ///
     /// # Errors
     ///

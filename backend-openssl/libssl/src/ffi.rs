@@ -36,10 +36,10 @@ pub unsafe trait LibSsl: Debug + Send + 'static {
     /// `SSL_shutdown`.
     fn shutdown(&mut self) -> c_int;
 
-    /// `SSL_key_update` with `SSL_KEY_UPDATE_REQUESTED`, which does no I/O:
-    /// [`send_messages`](Self::send_messages) puts the message out. Above 0 is success. Called only
+    /// `SSL_key_update`, which does no I/O: [`send_messages`](Self::send_messages) puts the message
+    /// out. `asks` is whether the peer is to change its keys too. Above 0 is success. Called only
     /// if [`Engine::KEY_UPDATE`](crate::Engine::KEY_UPDATE) says that the library can.
-    fn schedule_key_update(&mut self) -> c_int;
+    fn schedule_key_update(&mut self, asks: bool) -> c_int;
 
     /// Puts out the messages that the library owes the peer after the handshake, and nothing else;
     /// above 0 is success, with or without any. OpenSSL sends in `SSL_do_handshake` what was

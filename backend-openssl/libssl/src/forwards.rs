@@ -213,8 +213,8 @@ macro_rules! libssl_engine {
                     unsafe { c::SSL_shutdown(self.ssl.as_ptr()) }
                 }
 
-                fn schedule_key_update(&mut self) -> c_int {
-                    self.start_key_update()
+                fn schedule_key_update(&mut self, asks: bool) -> c_int {
+                    self.start_key_update(asks)
                 }
 
                 fn send_messages(&mut self) -> c_int {

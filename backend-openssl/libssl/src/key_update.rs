@@ -1,5 +1,7 @@
 //! Asking the peer for new keys, and changing ours.
 
+use std::ffi::c_int;
+
 use tls_core::iana::ProtocolVersion;
 use tls_core::{Operation, Progress, Result, Status};
 
@@ -43,12 +45,16 @@ impl<E: Engine> Core<E> {
     }
 
     /// Queues the message. The library schedules none while it owes another or reads one, so that
-    /// one goes first.
+    /// one goes first. Where the peer cannot be asked any more, only our own keys change.
     pub(crate) fn request_key_update(&mut self) -> Result<Status> {
         if let Some(verdict) = self.gate_key_update(self.pending()) {
             return verdict;
         }
-        for step in [E::send_messages, E::schedule_key_update, E::send_messages] {
+        let asks = self.lifecycle.may_ask_for_keys();
+        let schedule = |engine: &mut E| engine.schedule_key_update(asks);
+        let steps: [&dyn Fn(&mut E) -> c_int; 3] =
+            [&E::send_messages, &schedule, &E::send_messages];
+        for step in steps {
             self.link.wire_mut().begin(Phase::Write);
             let moved = enter(&mut self.link, Function::Ordinary, &mut [], &mut [], step);
             let total = Progress::idle(Status::Complete);
@@ -62,7 +68,7 @@ impl<E: Engine> Core<E> {
                 _ => return status(self.fail_with(&moved.result, operation, total)),
             }
         }
-        self.lifecycle.key_update_requested();
+        self.lifecycle.key_update_queued(asks);
         Ok(Status::Complete)
     }
 }

@@ -327,9 +327,10 @@ unsafe impl LibSsl for Mock {
         c_int::from(self.shutdown & RECEIVED_SHUTDOWN != 0)
     }
 
-    fn schedule_key_update(&mut self) -> c_int {
+    fn schedule_key_update(&mut self, asks: bool) -> c_int {
         assert!(self.flight.is_empty(), "what is owed goes first");
-        self.flight.push_back(record(HANDSHAKE, &[UPDATE; 5]));
+        let message = [UPDATE, 0, 0, 1, u8::from(asks)];
+        self.flight.push_back(record(HANDSHAKE, &message));
         1
     }
 

@@ -118,6 +118,8 @@ impl Plain {
                     if let Err(excess) = core.limits.without_data(records, warnings) {
                         return self.overstepped(core, excess).map(Progress::idle);
                     }
+                    // An answer to a KeyUpdate is left to the library, which may keep it for the next
+                    // write: while one waits for the socket, it would read nothing.
                     if waits == Class::WantRead && self.goes_on(moved(core) != before) {
                         continue;
                     }
@@ -188,7 +190,10 @@ impl Plain {
         if status != Status::Complete {
             return Ok(status);
         }
-        for step in [E::send_messages, E::schedule_key_update] {
+        let asks = core.lifecycle.may_ask_for_keys();
+        let schedule = |engine: &mut E| engine.schedule_key_update(asks);
+        let steps: [&dyn Fn(&mut E) -> c_int; 2] = [&E::send_messages, &schedule];
+        for step in steps {
             let outcome = self.call(core, step);
             match outcome.class {
                 Class::Done(_) => {}
@@ -197,7 +202,7 @@ impl Plain {
             }
         }
         self.updating = true;
-        core.lifecycle.key_update_requested();
+        core.lifecycle.key_update_queued(asks);
         Ok(Status::Complete)
     }
 

@@ -9,9 +9,9 @@ use crate::status::Status;
 /// How many bytes above the bound on pending output a reply to the peer may take (K1).
 pub const OUTPUT_RESERVE: usize = 4 * 1024;
 
-/// How many KeyUpdates a session asks for without application data in between, in either direction.
-/// A peer counts our answers too, and this side the peer's: 32 are endured (K4), and so many may be
-/// on their way when both ask.
+/// How many KeyUpdates a session sends without application data written in between, and how many
+/// answers it asks for without any read. A peer counts our answers too, and this side the peer's: 32
+/// are endured (K4), and so many may be on their way when both ask.
 const MAX_KEY_UPDATES: u8 = 16;
 
 /// Where a session stands: handshaking, open or failed, and which close_notify has been seen.
@@ -26,8 +26,9 @@ pub struct Lifecycle {
     close_notify: CloseNotify,
     close_notify_received: bool,
     input_ended: bool,
-    /// KeyUpdates asked for since application data was last written, and since it was last read.
+    /// KeyUpdates sent since application data was last written.
     unwritten_updates: u8,
+    /// KeyUpdates that ask for the peer's, since application data was last read.
     unread_updates: u8,
 }
 
@@ -114,7 +115,7 @@ impl Lifecycle {
 
     /// What `request_key_update` gives without touching the engine, if anything: `support` is the
     /// backend's for [`Feature::KeyUpdate`], `pending_output` and its `bound` are in bytes. After
-    /// `None` the session queues its message and calls [`Self::key_update_requested`].
+    /// `None` the session queues its message and calls [`Self::key_update_queued`].
     pub fn gate_key_update(
         &self,
         support: Support,
@@ -142,16 +143,22 @@ impl Lifecycle {
             let kind = ErrorKind::Unsupported(Feature::KeyUpdate);
             return Some(Err(Error::new(kind, operation).with_detail(reason)));
         }
-        if self.unwritten_updates.max(self.unread_updates) >= MAX_KEY_UPDATES {
+        if self.unwritten_updates >= MAX_KEY_UPDATES {
             return Some(Err(Error::misuse(Misuse::TooManyKeyUpdates, operation)));
         }
         (pending_output >= bound).then_some(Ok(Status::WantWrite))
     }
 
-    /// A KeyUpdate that asks for the peer's is queued.
-    pub fn key_update_requested(&mut self) {
+    /// Whether the next KeyUpdate may ask for the peer's: one that sends no data in between has
+    /// answered enough. Without asking, a side that only writes can go on for ever.
+    pub fn may_ask_for_keys(&self) -> bool {
+        self.unread_updates < MAX_KEY_UPDATES
+    }
+
+    /// A KeyUpdate is queued; `asks` for the peer's.
+    pub fn key_update_queued(&mut self, asks: bool) {
         self.unwritten_updates += 1;
-        self.unread_updates += 1;
+        self.unread_updates += u8::from(asks);
     }
 
     /// Application data was taken from the caller.
@@ -355,13 +362,19 @@ mod tests {
         let full = lifecycle.gate_key_update(native, 10, 10);
         assert_eq!(full.unwrap().unwrap(), Status::WantWrite);
         for _ in 0..16 {
-            assert!(ask(&lifecycle, native).is_none());
-            lifecycle.key_update_requested();
+            assert!(ask(&lifecycle, native).is_none() && lifecycle.may_ask_for_keys());
+            lifecycle.key_update_queued(true);
         }
-        lifecycle.data_written();
-        assert_eq!(kind(ask(&lifecycle, native)), too_many, "nothing was read");
+        assert_eq!(kind(ask(&lifecycle, native)), too_many);
+        for _ in 0..100 {
+            lifecycle.data_written();
+            assert!(ask(&lifecycle, native).is_none());
+            assert!(!lifecycle.may_ask_for_keys(), "nothing was read");
+            lifecycle.key_update_queued(false);
+        }
         lifecycle.data_read();
-        assert!(ask(&lifecycle, native).is_none());
+        assert!(lifecycle.may_ask_for_keys());
+        lifecycle.data_written();
 
         lifecycle.queue_close_notify();
         let after = ErrorKind::Misuse(Misuse::WriteAfterShutdown);

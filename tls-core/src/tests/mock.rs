@@ -229,7 +229,7 @@ impl Session for Mock {
             return verdict;
         }
         self.owe(HANDSHAKE, b"update");
-        self.lifecycle.key_update_requested();
+        self.lifecycle.key_update_queued(true);
         Ok(Status::Complete)
     }
 }
