@@ -14,6 +14,7 @@ use crate::verify;
 
 /// `ERR_LIB_SSL`, in both libraries.
 const LIB_SSL: c_int = 20;
+
 impl Diagnose for OpenSslEngine {
     fn reason(&self, code: c_ulong) -> Reason {
         Reason {

@@ -1,4 +1,4 @@
-//! The polytls backend over OpenSSL 3 and LibreSSL 4.
+//! The polytls backend over OpenSSL 3 and 4, and LibreSSL 4.
 //!
 //! The library is the one `openssl-sys` finds: `OPENSSL_DIR`, pkg-config, or with the feature
 //! `vendored` the source it names. [`OpenSsl::build_info`](tls_core::Backend::build_info) says which

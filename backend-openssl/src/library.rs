@@ -1,5 +1,5 @@
-//! Which library this is, and everything in which LibreSSL differs from OpenSSL: one table and a
-//! few functions for each of the two, and the only place of the crate that tells them apart.
+//! Which library this is, and in what LibreSSL differs from OpenSSL: one table and a few functions
+//! for each of the two. Nothing else tells them apart, but `ffi` for calls that LibreSSL lacks.
 
 use std::ffi::c_int;
 

@@ -1,4 +1,4 @@
-//! Calls for configuration: what the safe crate lacks, or leaves to its caller.
+//! Calls for configuration and facts: what the safe crate lacks, or leaves to its caller.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_uint, c_ulong};
 use std::ptr;
