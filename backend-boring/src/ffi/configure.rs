@@ -1,7 +1,6 @@
 //! Calls for configuration and facts: what the safe crate lacks, or leaves to its caller.
 
 use std::ffi::{CStr, CString, c_int, c_ulong};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 use std::{ptr, slice};
@@ -100,7 +99,7 @@ pub(crate) fn add_roots(
     file: Option<&Path>,
     directory: Option<&Path>,
 ) -> Result<(), ErrorStack> {
-    let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).ok();
+    let name = |path: &Path| CString::new(path.as_os_str().as_encoded_bytes()).ok();
     let (file, directory) = (file.and_then(name), directory.and_then(name));
     let pointer = |name: &Option<CString>| name.as_ref().map_or(ptr::null(), |name| name.as_ptr());
     // SAFETY: the store is valid, and both names are strings that end in NUL, or null.
