@@ -167,7 +167,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
     Sabotage {
         hook: || Box::new(ChangesLate(false)),
         ..Sabotage::new(
-            "K16",
+            "K11",
             "what is written behind a request for new keys is under the old ones",
         )
     },
