@@ -5,10 +5,11 @@ use boring::error::ErrorStack;
 use boring::nid::Nid;
 use boring::pkey::Id;
 use boring::ssl::SslContextBuilder;
+use boring::stack::StackRef;
 use boring::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyError};
 use tls_core::iana::SignatureScheme;
 
-use crate::ffi;
+use crate::ffi::{self, Purpose};
 
 const MIN_RSA_BITS: u32 = 2_048;
 const MIN_CURVE_BITS: u32 = 224;
@@ -36,20 +37,45 @@ pub(crate) fn restrict_signatures(context: &mut SslContextBuilder) -> Result<(),
 /// The result for a chain that the library accepts and we do not. It has none of its own for that.
 pub(crate) const WEAK: X509VerifyError = X509VerifyError::APPLICATION_VERIFICATION;
 
-/// Has the library verify the peer's chain, and refuses a weak one.
-pub(crate) fn verify(peer: &mut X509StoreContextRef) -> bool {
+/// Has the library verify the peer's chain, and refuses one that is weak, or that the library takes
+/// because it looks at nothing in the trust anchor.
+pub(crate) fn verify(peer: &mut X509StoreContextRef, purpose: Purpose) -> bool {
     if !peer.verify_cert().unwrap_or(false) {
         return false;
     }
-    let weak = peer.chain().is_none_or(|chain| {
-        let anchor = chain.len().saturating_sub(1);
-        let mut chain = chain.iter().enumerate();
-        chain.any(|(place, certificate)| is_weak(certificate, place == anchor))
+    let fault = peer.chain().map_or(Some(WEAK), |chain| {
+        anchor_fault(chain, purpose).or_else(|| is_weak_chain(chain).then_some(WEAK))
     });
-    if weak {
-        peer.set_error(Err(WEAK));
+    if let Some(fault) = fault {
+        peer.set_error(Err(fault));
     }
-    !weak
+    fault.is_none()
+}
+
+/// What else is wrong with a trust anchor: as in OpenSSL, a certificate that is trusted itself is no
+/// good for another purpose than its own, and issues others only if it is an authority's, down to
+/// the depth that it allows.
+fn anchor_fault(chain: &StackRef<X509>, purpose: Purpose) -> Option<X509VerifyError> {
+    let place = chain.len().checked_sub(1)?;
+    let anchor = chain.get(place)?;
+    let issues = place > 0;
+    if !ffi::has_purpose(anchor, purpose, issues) {
+        return Some(match issues {
+            true => X509VerifyError::INVALID_CA,
+            false => X509VerifyError::INVALID_PURPOSE,
+        });
+    }
+    let between = chain.iter().take(place).skip(1);
+    let depth = between.filter(|it| !ffi::is_self_issued(it)).count();
+    ffi::path_length(anchor)
+        .is_some_and(|allowed| depth > allowed)
+        .then_some(X509VerifyError::PATH_LENGTH_EXCEEDED)
+}
+
+fn is_weak_chain(chain: &StackRef<X509>) -> bool {
+    let anchor = chain.len().saturating_sub(1);
+    let mut chain = chain.iter().enumerate();
+    chain.any(|(place, certificate)| is_weak(certificate, place == anchor))
 }
 
 /// Nobody relies on the signature of a trust anchor.

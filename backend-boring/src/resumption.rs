@@ -8,6 +8,7 @@ use boring::sha::Sha256;
 use boring::ssl::{
     Ssl, SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslVersion,
 };
+use boring::x509::{X509StoreContext, X509StoreContextRef};
 use tls_core::config::{ClientResumption, ServerConfig, ServerResumption, SessionOptions};
 use tls_core::pki_types::ServerName;
 use tls_libssl::{BINDING, ClientStore, StoreKey};
@@ -95,6 +96,23 @@ pub(crate) fn install_server(
         ffi::keep_tickets(context, ffi::TicketStore::new(cache_size, 1, timeout))?;
     }
     Ok(())
+}
+
+/// Gives no tickets of TLS 1.3 to a client whose chain makes them too long: the library puts the
+/// chain into each.
+pub(crate) fn limit(client: &X509StoreContextRef) {
+    let chain = client.untrusted().into_iter().flatten();
+    let length: usize = chain
+        .filter_map(|it| it.to_der().ok())
+        .map(|der| der.len())
+        .sum();
+    if length <= ffi::LONGEST_SESSION {
+        return;
+    }
+    let index = X509StoreContext::ssl_idx().ok();
+    if let Some(ssl) = index.and_then(|index| client.ex_data(index)) {
+        ffi::give_no_tickets(ssl);
+    }
 }
 
 /// A digest of the policy that sessions are made under, and of the context itself: of everything

@@ -12,7 +12,8 @@ use tls_core::{CertificateProblem, ConfigProblem, Error, ErrorKind, Facts, Opera
 use tls_libssl::{Diagnosis, SystemRoots, certificate_problem, host};
 
 use crate::error::{self, configure};
-use crate::{ffi, policy, server_name};
+use crate::ffi::{self, Purpose};
+use crate::{policy, resumption, server_name};
 
 /// Has clients verify servers. The purpose (TLS server, or client) and with it extended key usage
 /// are checked by the engine on its own.
@@ -22,7 +23,9 @@ pub(crate) fn servers(context: &mut SslContextBuilder, config: &ClientConfig) ->
         return Ok(());
     }
     context.set_verify(SslVerifyMode::PEER);
-    set_roots(context, &config.roots)
+    set_roots(context, &config.roots)?;
+    context.set_cert_verify_callback(|peer| policy::verify(peer, Purpose::Server));
+    Ok(())
 }
 
 /// Has servers ask for client certificates and verify those they get.
@@ -43,6 +46,10 @@ pub(crate) fn clients(
     };
     context.set_verify(mode);
     set_roots(context, roots)?;
+    context.set_cert_verify_callback(|peer| {
+        resumption::limit(peer);
+        policy::verify(peer, Purpose::Client)
+    });
     configure(name_issuers(context, roots))
 }
 
@@ -71,7 +78,6 @@ pub(crate) fn expect(
 /// other engine has it.
 fn set_roots(context: &mut SslContextBuilder, roots: &Roots) -> Result<()> {
     context.set_cert_store(store(roots)?);
-    context.set_cert_verify_callback(policy::verify);
     Ok(())
 }
 

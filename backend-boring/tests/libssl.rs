@@ -10,6 +10,8 @@ extern crate self as backend_openssl;
 
 pub use backend_boring::{Boring as OpenSsl, BoringContext as OpenSslContext};
 
+#[path = "../../backend-openssl/tests/chains.rs"]
+mod chains;
 #[path = "../../backend-openssl/tests/negotiation.rs"]
 mod negotiation;
 #[path = "../../backend-openssl/tests/resumption.rs"]

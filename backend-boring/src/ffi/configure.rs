@@ -7,6 +7,7 @@ use std::{ptr, slice};
 
 use boring::error::ErrorStack;
 use boring::ssl::{SslContextBuilder, SslRef, SslSessionRef};
+use boring::x509::X509Ref;
 use boring::x509::store::X509StoreBuilderRef;
 use boring_sys as c;
 use foreign_types::ForeignTypeRef;
@@ -153,6 +154,52 @@ fn certificate(chain: *const c::OPENSSL_STACK, place: usize) -> CertificateDer<'
     // SAFETY: the pointer and length of one buffer, which lives while the handle does.
     let der = unsafe { slice::from_raw_parts(data, length) };
     CertificateDer::from(der.to_vec())
+}
+
+/// What a peer's certificate is shown for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    /// To be the client of a connection.
+    Client,
+    /// To be its server.
+    Server,
+}
+
+/// `X509_check_purpose`: whether a certificate may be that of such a peer or, if it `issues`
+/// others, of an authority over it.
+pub(crate) fn has_purpose(certificate: &X509Ref, purpose: Purpose, issues: bool) -> bool {
+    let purpose = match purpose {
+        Purpose::Client => c::X509_PURPOSE_SSL_CLIENT,
+        Purpose::Server => c::X509_PURPOSE_SSL_SERVER,
+    };
+    // SAFETY: the certificate is valid. `<openssl/x509.h>`: "checks if x509's basic constraints, key
+    // usage, and extended key usage extensions allow it to be used for purpose".
+    let allowed = unsafe { c::X509_check_purpose(certificate.as_ptr(), purpose, issues.into()) };
+    allowed == 1
+}
+
+/// `X509_get_pathlen`: how many authorities may stand between this one and a peer, if that is
+/// limited.
+pub(crate) fn path_length(certificate: &X509Ref) -> Option<usize> {
+    // SAFETY: the certificate is valid. `<openssl/x509.h>`: "returns path length constraint from the
+    // basic constraints extension in x509, or -1 if it is absent".
+    usize::try_from(unsafe { c::X509_get_pathlen(certificate.as_ptr()) }).ok()
+}
+
+/// Whether an authority issued the certificate to itself: RFC 5280 section 6.1 counts it in no path length.
+pub(crate) fn is_self_issued(certificate: &X509Ref) -> bool {
+    let (subject, issuer) = (certificate.subject_name(), certificate.issuer_name());
+    // SAFETY: the names are those of a valid certificate. `<openssl/x509.h>`: "returns zero if a and
+    // b are equal".
+    unsafe { c::X509_NAME_cmp(subject.as_ptr(), issuer.as_ptr()) == 0 }
+}
+
+/// `SSL_set_options` with `SSL_OP_NO_TICKET`: a server of TLS 1.3 gives this client no tickets.
+pub(crate) fn give_no_tickets(ssl: &SslRef) {
+    const NO_TICKET: u32 = c::SSL_OP_NO_TICKET.unsigned_abs();
+    // SAFETY: "enables all options set in options [...] in ssl"; the handle is valid, and no other
+    // thread has it.
+    unsafe { c::SSL_set_options(ssl.as_ptr(), NO_TICKET) };
 }
 
 /// `ERR_reason_error_string`.

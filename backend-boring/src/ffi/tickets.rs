@@ -15,6 +15,11 @@ use tls_core::support::BoundedStore;
 /// How long the name of a session is, in bytes.
 const NAME: usize = 32;
 
+/// The longest session that is kept, in bytes. What makes one longer is the client's chain. The
+/// library sends two tickets at once, and fails for good if they and the data after them are more
+/// than 64 KiB.
+pub(crate) const LONGEST_SESSION: usize = 16 * 1024;
+
 /// The sessions of one server context, serialised by the library, by the names in their tickets.
 pub(crate) type TicketStore = BoundedStore<[u8; NAME], Vec<u8>>;
 
@@ -55,7 +60,7 @@ unsafe extern "C" fn max_overhead(_: *mut c::SSL) -> usize {
 }
 
 /// Keeps a session and gives its name, padded to the length of the session: `open` is given no more
-/// room than its ticket has. It cannot panic, nor can `open`: nothing may unwind into C.
+/// room than its ticket has. The name of one that is too long says nothing. It cannot panic, nor can `open`: nothing may unwind into C.
 unsafe extern "C" fn seal(
     ssl: *mut c::SSL,
     out: *mut u8,
@@ -67,16 +72,19 @@ unsafe extern "C" fn seal(
     // SAFETY: the library runs the callback with the handle it works on, valid meanwhile.
     let ssl = unsafe { SslRef::from_ptr(ssl) };
     // SAFETY: "in_len bytes from in".
-    let session = unsafe { slice::from_raw_parts(session, length) }.to_vec();
+    let session = unsafe { slice::from_raw_parts(session, length) };
     let mut name = [0; NAME];
-    let size = length.max(NAME);
+    let keeps = length <= LONGEST_SESSION;
+    let size = if keeps { length.max(NAME) } else { NAME };
     let Some(store) = store(ssl).filter(|_| size <= room) else {
         return 0;
     };
     if boring::rand::rand_bytes(&mut name).is_err() {
         return 0;
     }
-    store.insert(name, session);
+    if keeps {
+        store.insert(name, session.to_vec());
+    }
     // SAFETY: "writes, at most, max_out_len bytes to out": `size` is no more.
     unsafe { out.write_bytes(0, size) };
     // SAFETY: as above, and `size` is at least that of a name, which is memory of ours.

@@ -2,7 +2,6 @@
 
 mod buffer;
 mod endings;
-mod key_update;
 #[cfg(unix)]
 mod socket;
 
