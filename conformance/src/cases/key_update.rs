@@ -479,8 +479,10 @@ fn met_after_own_shutdown(scene: &Scene<'_>, asks: bool) -> CaseResult {
         forge.send_key_update(asks)?;
         forge.send_data(b"still here")?;
         let (data, end) = forge.victim_reads()?;
-        if let End::Failed(error) = end {
-            return Err(error.into());
+        match end {
+            End::Open => {}
+            End::Failed(error) => return Err(error.into()),
+            end => return Err(Failure::assertion(format!("a KeyUpdate met {end:?}"))),
         }
         check::same_bytes("after own shutdown", &data, b"still here")?;
         let late = forge.received()?;
