@@ -114,3 +114,66 @@ pub(crate) fn reasons(errors: &ErrorStack) -> String {
 pub(crate) fn configure<T>(result: std::result::Result<T, ErrorStack>) -> Result<T> {
     result.map_err(backend(Operation::Configure))
 }
+
+#[cfg(test)]
+mod tests {
+    use boring::ssl::{Ssl, SslContextBuilder, SslMethod};
+
+    use super::*;
+
+    /// `SSL_AD_REASON_OFFSET`
+    const ALERT_OFFSET: c_int = 1000;
+    const LIB_SSL: c_int = c::ERR_LIB_SSL.0 as c_int;
+    const LIB_EVP: c_int = c::ERR_LIB_EVP.0 as c_int;
+
+    fn after_sending(sent: Option<AlertDescription>, codes: &[(c_int, c_int)]) -> Diagnosis {
+        let context = SslContextBuilder::new(SslMethod::tls()).unwrap().build();
+        // `ERR_PACK`, a macro of `<openssl/err.h>`.
+        let pack = |&(library, reason): &(c_int, c_int)| ((library << 24) | reason) as c_ulong;
+        let codes: Vec<_> = codes.iter().map(pack).collect();
+        let engine = BoringEngine::new(Ssl::new(&context).unwrap()).unwrap();
+        Diagnose::diagnose(&engine, sent, &codes)
+    }
+
+    #[test]
+    fn the_peers_alerts_are_told_from_everything_else() {
+        let alert = after_sending(None, &[(LIB_SSL, ALERT_OFFSET + 48)]);
+        assert_eq!(alert.kind, ErrorKind::PeerAlert);
+        assert_eq!(alert.alert_received, Some(AlertDescription::UNKNOWN_CA));
+        let other = after_sending(None, &[(LIB_EVP, ALERT_OFFSET + 48)]);
+        assert_eq!(other.alert_received, None);
+    }
+
+    #[test]
+    fn a_group_nobody_shares_is_told_from_one_that_was_not_offered() {
+        let wrong_curve = [(LIB_SSL, c::SSL_R_WRONG_CURVE)];
+        let server = after_sending(Some(AlertDescription::HANDSHAKE_FAILURE), &wrong_curve);
+        let unshared = ErrorKind::NoSharedParameters(SharedParameter::CipherSuite);
+        assert_eq!(server.kind, unshared);
+        let client = after_sending(Some(AlertDescription::ILLEGAL_PARAMETER), &wrong_curve);
+        assert_eq!(client.kind, ErrorKind::Protocol);
+    }
+
+    #[test]
+    fn what_the_library_does_to_itself_is_not_the_peers_fault() {
+        assert_eq!(after_sending(None, &[]).kind, ErrorKind::Backend);
+        for library in [LIB_SSL, LIB_EVP] {
+            let out_of_memory = (library, c::ERR_R_MALLOC_FAILURE);
+            assert_eq!(
+                after_sending(None, &[out_of_memory]).kind,
+                ErrorKind::Backend
+            );
+        }
+    }
+
+    #[test]
+    fn every_failure_has_words() {
+        for reason in 1..1300 {
+            let diagnosis = after_sending(None, &[(LIB_SSL, reason)]);
+            assert!(
+                diagnosis.alert_received.is_some() || !diagnosis.detail.is_empty(),
+                "{reason}"
+            );
+        }
+    }
+}

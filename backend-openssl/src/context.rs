@@ -9,15 +9,11 @@ use tls_core::config::{Checked, Identity, Parameters, SessionOptions};
 use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
 use tls_core::pki_types::ServerName;
 use tls_core::{ClientConfig, ConfigProblem, Error, Feature, Operation, Result, ServerConfig};
-use tls_libssl::{ClientStore, EngineContext, Side, alpn_wire_format};
+use tls_libssl::{ClientStore, EngineContext, MAX_CERTIFICATE_LIST, Side, alpn_wire_format};
 
 use crate::error::{self, configure};
 use crate::ffi::OpenSslEngine;
 use crate::{caps, ffi, library, private_key, resumption, server_name, verify};
-
-/// The largest list of certificates a peer may send, in bytes: the largest handshake message the
-/// contract allows (K4).
-const MAX_CERTIFICATE_LIST: usize = 128 * 1024;
 
 /// A client or server configuration made ready in OpenSSL's terms; clones share it.
 pub type OpenSslContext = EngineContext<Lowered>;

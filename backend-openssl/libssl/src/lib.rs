@@ -64,6 +64,7 @@ pub use context::{EngineContext, Lowered, Side};
 pub use diagnosis::{Diagnose, Diagnosis, Meaning, Reason};
 pub use engine::Engine;
 pub use ffi::{BioRetry, LibSsl};
+pub use limits::MAX_CERTIFICATE_LIST;
 pub use observed::{Message, Observed};
 pub use one_libssl::one_libssl;
 pub use pkcs8::pkcs8_version_0;

@@ -14,8 +14,12 @@ const MAX_WARNINGS: u32 = 4;
 /// The longest ClientHello, in bytes, its message header not counted.
 const MAX_CLIENT_HELLO: usize = 64 * 1024;
 
-/// How much a peer may send in a handshake, in bytes. The libraries bound each message (a
-/// certificate chain at 100 KiB); nothing bounds how many they skip.
+/// The largest list of certificates a peer may send, in bytes: the largest handshake message the
+/// contract allows (K4). Each backend sets it on its `SSL_CTX`.
+pub const MAX_CERTIFICATE_LIST: usize = 128 * 1024;
+
+/// How much a peer may send in a handshake, in bytes. The libraries bound each message; nothing
+/// bounds how many they skip.
 const MAX_HANDSHAKE: u64 = 256 * 1024;
 
 /// A limit that the peer has overstepped.

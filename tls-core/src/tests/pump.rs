@@ -385,3 +385,24 @@ fn a_reply_leaves_though_nothing_is_written() {
     assert_eq!(take(&mut peer), record(HANDSHAKE, b"reply"));
     assert_eq!(pump.pending_output(), 0);
 }
+
+/// The bound is reached here sooner than in the session, which has given its output away.
+#[test]
+fn a_request_for_new_keys_waits_for_room() {
+    let (mut near, mut far) = connect_bare();
+    let written = fill(&mut near);
+    let held = near.pending_output();
+    assert!(held >= BOUND && near.session().pending_output() < BOUND);
+    assert_eq!(near.request_key_update().unwrap(), Status::WantWrite);
+    assert_eq!(near.pending_output(), held, "nothing was queued");
+    let mut wire = Vec::new();
+    while near.flush().unwrap() == Status::WantWrite {
+        wire.extend(take(&mut far));
+    }
+    wire.extend(take(&mut far));
+    assert!(super::mock::open(&wire).0 == written);
+    assert_eq!(near.request_key_update().unwrap(), Status::Complete);
+    assert!(near.pending_output() > 0 && take(&mut far).is_empty());
+    assert_eq!(near.flush().unwrap(), Status::Complete);
+    assert_eq!(take(&mut far), record(HANDSHAKE, b"update"));
+}

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 
 use super::mock::{ALERT, DATA, GARBAGE, HANDSHAKE, Mock, client, open, record, server};
 use super::transport::{End, Limits, pair};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Misuse};
 use crate::session::{BufferSession, Session};
 use crate::status::Status;
 use crate::stream::TlsStream;
@@ -337,4 +337,54 @@ fn a_stream_over_a_stream() {
         }
     }
     assert!(received == message);
+}
+
+#[test]
+fn a_request_for_new_keys_is_sent_in_its_place() {
+    let (mut near, far) = connected();
+    near.write_all(b"before").unwrap();
+    near.request_key_update().unwrap();
+    assert_eq!(near.session().pending_output(), 0);
+    near.write_all(b"after").unwrap();
+    near.flush().unwrap();
+    let sent = far.transport().take_all();
+    let expected = [
+        record(DATA, b"before"),
+        record(HANDSHAKE, b"update"),
+        record(DATA, b"after"),
+    ];
+    assert_eq!(sent, expected.concat());
+}
+
+#[test]
+fn a_request_for_new_keys_waits_for_the_transport_only_with_what_it_has_queued() {
+    let (mut near, far) = connected();
+    near.transport_mut().limits.capacity = 0;
+    // Queued, though nothing of it leaves.
+    near.request_key_update().unwrap();
+    while near.write(&pattern(1_000)).is_ok() {}
+    assert!(blocked(near.request_key_update()), "there is no room");
+    near.transport_mut().limits.capacity = usize::MAX;
+    near.request_key_update().unwrap();
+    let sent = far.transport().take_all();
+    let update = record(HANDSHAKE, b"update");
+    assert!(sent.starts_with(&update) && sent.ends_with(&update));
+}
+
+#[test]
+fn a_request_for_new_keys_out_of_place_is_refused() {
+    let (mut near, _far) = streams();
+    let early = near.request_key_update().unwrap_err();
+    assert_eq!(early.kind(), io::ErrorKind::InvalidInput);
+    let (mut near, _far) = connected();
+    for _ in 0..16 {
+        near.request_key_update().unwrap();
+    }
+    let many = near.request_key_update().unwrap_err();
+    assert_eq!(kind(&many), ErrorKind::Misuse(Misuse::TooManyKeyUpdates));
+    assert_eq!(many.kind(), io::ErrorKind::InvalidInput);
+    near.write_all(b"data").unwrap();
+    near.shutdown().unwrap();
+    let late = near.request_key_update().unwrap_err();
+    assert_eq!(kind(&late), ErrorKind::Misuse(Misuse::WriteAfterShutdown));
 }

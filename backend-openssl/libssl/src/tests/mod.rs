@@ -2,6 +2,7 @@
 
 mod buffer;
 mod endings;
+mod key_update;
 #[cfg(unix)]
 mod socket;
 

@@ -31,6 +31,24 @@ impl Hook for LosesNext {
     }
 }
 
+/// Puts the message behind what is written next, which is under the old keys.
+struct ChangesLate(bool);
+
+impl Hook for ChangesLate {
+    fn request_key_update(&mut self, _call: &mut dyn Call) -> Result<Progress> {
+        self.0 = true;
+        idle(Status::Complete)
+    }
+
+    fn write(&mut self, call: &mut dyn Call, plaintext: &[u8]) -> Result<Progress> {
+        let result = call.write(plaintext)?;
+        if std::mem::take(&mut self.0) {
+            let _ = call.request_key_update()?;
+        }
+        Ok(result)
+    }
+}
+
 /// Holds what a read has queued until the next write.
 struct AnswersLate(bool);
 
@@ -144,6 +162,13 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..Sabotage::new(
             "K3",
             "what is written behind a request for new keys is lost",
+        )
+    },
+    Sabotage {
+        hook: || Box::new(ChangesLate(false)),
+        ..Sabotage::new(
+            "K11",
+            "what is written behind a request for new keys is under the old ones",
         )
     },
     Sabotage {
