@@ -134,7 +134,8 @@ fn a_sound_peer_passes_and_the_report_says_so() {
             "key_update",
             "half_close",
             "truncation",
-            "rejection"
+            "rejected_server",
+            "rejected_client"
         ]
     );
     for step in steps {
@@ -148,7 +149,7 @@ fn a_wrong_alert_is_noticed() {
     Run::new().sabotaged("wrong-alert").come().fails(&[
         "step alpn: [alert:ech_required]",
         "expected the alert no_application_protocol sent",
-        "step rejection: [alert:access_denied]",
+        "step rejected_server: [alert:access_denied]",
         "expected the alert unknown_ca sent",
     ]);
 }
@@ -190,7 +191,7 @@ fn a_peer_that_dies_is_noticed_and_what_it_leaves_out_is_missing() {
     Run::new().sabotaged("dies").come().fails(&[
         "step handshake: [peer] the peer ",
         "asked to transfer, it died (exit status: 3)",
-        "step rejection\n",
+        "step rejected_client\n",
         "missing: ",
     ]);
 }

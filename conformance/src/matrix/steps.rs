@@ -31,7 +31,8 @@ const STEPS: &[Step] = &[
     },
     Step::new("half_close", half_close),
     Step::new("truncation", truncation),
-    Step::new("rejection", rejection),
+    Step::new("rejected_server", rejected_server),
+    Step::new("rejected_client", rejected_client),
 ];
 
 impl Step {
@@ -290,20 +291,24 @@ fn truncation(stage: &mut Stage<'_>) -> StepResult {
     Ok(())
 }
 
-/// Each side refuses a certificate that leads to no root it trusts, and the other is told so.
-fn rejection(stage: &mut Stage<'_>) -> StepResult {
-    let label = "error:Certificate(UnknownIssuer)";
-    let alert = AlertDescription::UNKNOWN_CA;
-    stage.configure(
-        stage.client().trusting(&stage.pki.other_roots()),
-        stage.server(),
-    )?;
-    refuses(stage, Side::Client, label, alert)?;
+/// A client refuses a certificate that leads to no root it trusts, and the server is told so.
+fn rejected_server(stage: &mut Stage<'_>) -> StepResult {
+    let client = stage.client().trusting(&stage.pki.other_roots());
+    stage.configure(client, stage.server())?;
+    Ok(distrusts(stage, Side::Client)?)
+}
 
+/// A server refuses a certificate that leads to no root it trusts, and the client is told so.
+fn rejected_client(stage: &mut Stage<'_>) -> StepResult {
     let client = stage.client().identity(&stage.pki.untrusted_client);
     let server = stage.server().requiring(&stage.pki.roots());
     stage.configure(client, server)?;
-    Ok(refuses(stage, Side::Server, label, alert)?)
+    Ok(distrusts(stage, Side::Server)?)
+}
+
+fn distrusts(stage: &mut Stage<'_>, side: Side) -> CaseResult {
+    let label = "error:Certificate(UnknownIssuer)";
+    refuses(stage, side, label, AlertDescription::UNKNOWN_CA)
 }
 
 /// One side refuses the other in the handshake, with this error and alert.
