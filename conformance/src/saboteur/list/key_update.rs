@@ -92,6 +92,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
                 call.request_key_update()
             }))
         },
+        requires: &[Feature::KeyUpdate],
         ..Sabotage::new("K4", "each request for new keys is two")
     },
     Sabotage {
@@ -102,6 +103,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
                 result
             }))
         },
+        requires: &[Feature::KeyUpdate],
         ..Sabotage::new("K4", "a request for new keys sends")
     },
     Sabotage {
@@ -110,6 +112,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
                 shrugs_at(call, ErrorKind::Misuse(Misuse::TooManyKeyUpdates))
             }))
         },
+        requires: &[Feature::KeyUpdate],
         ..Sabotage::new("K4", "too many requests for new keys are swallowed")
     },
     Sabotage {
@@ -122,6 +125,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
                 }
             }))
         },
+        requires: &[Feature::KeyUpdate],
         ..Sabotage::new("K4", "a request for new keys that found no room is lost")
     },
     Sabotage {
@@ -138,6 +142,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
                 shrugs_at(call, ErrorKind::Misuse(Misuse::WriteAfterShutdown))
             }))
         },
+        requires: &[Feature::KeyUpdate],
         ..Sabotage::new("K7", "a request for new keys after shutdown is swallowed")
     },
     Sabotage {
@@ -147,6 +152,7 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
                 None => call.request_key_update(),
             }))
         },
+        requires: &[Feature::KeyUpdate],
         ..Sabotage::new("K5", "a failed session takes a request for new keys")
     },
     Sabotage {
