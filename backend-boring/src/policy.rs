@@ -1,5 +1,6 @@
-//! What is too weak. OpenSSL has security levels, BoringSSL has none: this is level 2 (112 bits) for
-//! it, so RSA keys of 2,048 bits or more and no SHA-1 signatures.
+//! What BoringSSL does not look at, and OpenSSL does: what is too weak, and what is wrong with a
+//! trust anchor. OpenSSL has security levels; this is level 2 (112 bits), so RSA keys of 2,048 bits
+//! or more and no SHA-1 signatures.
 
 use boring::error::ErrorStack;
 use boring::nid::Nid;

@@ -186,7 +186,8 @@ pub(crate) fn path_length(certificate: &X509Ref) -> Option<usize> {
     usize::try_from(unsafe { c::X509_get_pathlen(certificate.as_ptr()) }).ok()
 }
 
-/// Whether an authority issued the certificate to itself: RFC 5280 section 6.1 counts it in no path length.
+/// Whether an authority issued the certificate to itself: RFC 5280 section 6.1 counts it in no path
+/// length.
 pub(crate) fn is_self_issued(certificate: &X509Ref) -> bool {
     let (subject, issuer) = (certificate.subject_name(), certificate.issuer_name());
     // SAFETY: the names are those of a valid certificate. `<openssl/x509.h>`: "returns zero if a and

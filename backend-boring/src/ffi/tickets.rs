@@ -60,7 +60,8 @@ unsafe extern "C" fn max_overhead(_: *mut c::SSL) -> usize {
 }
 
 /// Keeps a session and gives its name, padded to the length of the session: `open` is given no more
-/// room than its ticket has. The name of one that is too long says nothing. It cannot panic, nor can `open`: nothing may unwind into C.
+/// room than its ticket has. The name of one that is too long says nothing. It cannot panic, nor can
+/// `open`: nothing may unwind into C.
 unsafe extern "C" fn seal(
     ssl: *mut c::SSL,
     out: *mut u8,
