@@ -8,6 +8,9 @@
 //! Contexts are configured through the safe `openssl` crate; sessions run on the data path of
 //! `tls-libssl`. OpenSSL's own configuration file is read when the library starts, as every program
 //! on OpenSSL does; what the configuration of a context says goes above it.
+//!
+//! LibreSSL starts no KeyUpdate, but answers those of the peer. It endures 100 messages after the
+//! handshake in an hour, whatever is between them, so its peer must not change keys more often.
 
 #![deny(unsafe_code)]
 

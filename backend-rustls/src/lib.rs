@@ -3,6 +3,11 @@
 //! Both providers may be compiled in; each is a backend of its own: [`Rustls`] and [`RustlsRing`].
 //! Buffer mode runs on rustls's buffered connection, fed one record at a time; socket mode is the
 //! pump of `tls-core` over it.
+//!
+//! rustls cannot change its own keys without asking for the peer's. So a session that has asked 16
+//! times without application data read in between refuses to ask again
+//! (`Misuse(TooManyKeyUpdates)`). No writer depends on it: rustls changes its own keys by itself
+//! whenever a cipher suite's limit (RFC 8446 section 5.5) comes near.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

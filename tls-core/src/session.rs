@@ -87,9 +87,9 @@ pub trait Session: Debug + Send {
     /// sends 16 at the most without application data written in between; and once it has asked 16
     /// times without application data read in between, it no longer asks, and changes its own keys
     /// alone (`update_not_requested`), so that one side can write for ever to a peer that stays
-    /// silent. An engine that cannot do this refuses instead: rustls, which changes its own keys by
-    /// itself whenever a cipher suite's limit (RFC 8446 section 5.5) comes near. LibreSSL as the
-    /// peer endures 100 messages after the handshake in an hour, whatever is between them.
+    /// silent. An engine that cannot change its own keys alone refuses instead
+    /// (`Misuse(TooManyKeyUpdates)`); the documentation of its backend says so. A peer may endure
+    /// fewer KeyUpdates than that, in a row or in a time; no session can know.
     ///
     /// # Errors
     ///
