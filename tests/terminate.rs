@@ -15,6 +15,27 @@ use terminate_common::*;
 
 const MIB: usize = 1024 * 1024;
 
+/// An engine that answers some of what is no TLS without an alert. No backend can send one for it.
+struct Silence {
+    backend: &'static str,
+    is_for: fn(&[u8]) -> bool,
+    reason: &'static str,
+}
+
+/// Every other engine sends an alert to whatever is no TLS.
+const SILENCES: &[Silence] = &[
+    Silence {
+        backend: "openssl",
+        is_for: |input| input[1] != 3,
+        reason: "OpenSSL sends no alert to a peer whose first bytes name no version of TLS",
+    },
+    Silence {
+        backend: "boring",
+        is_for: |input| input.starts_with(b"GET "),
+        reason: "BoringSSL sends no alert to a peer that speaks HTTP",
+    },
+];
+
 /// Runs a scenario on every backend, in both modes.
 fn on_every_variant(scenario: impl Fn(&Pki, (&'static str, &'static str))) {
     let variants = variants();
@@ -270,16 +291,17 @@ fn what_is_no_tls_gets_an_alert_and_harms_nobody() {
             stream
                 .read_to_end(&mut answer)
                 .expect("no reset destroys the alert");
-            let is_silent = match variant.0 {
-                // It sends no alert to a peer whose first bytes name no version of TLS,
-                "openssl" => input[1] != 3,
-                // and BoringSSL none to one that speaks HTTP.
-                "boring" => input.starts_with(b"GET "),
-                _ => false,
-            };
+            let silence = SILENCES
+                .iter()
+                .find(|silence| silence.backend == variant.0 && (silence.is_for)(input));
+            let expected = silence.map_or("an alert is due", |silence| silence.reason);
             let is_alert = answer.starts_with(&[0x15, 0x03]);
             let first = &input[..5];
-            assert_eq!(is_alert, !is_silent, "{first:02x?}: {answer:02x?}");
+            assert_eq!(
+                is_alert,
+                silence.is_none(),
+                "{first:02x?}: {answer:02x?}: {expected}"
+            );
         }
         let mut client = Client::connect(&*pki.client(variant.0), program.address);
         client.write_all(b"still here").unwrap();
