@@ -57,6 +57,7 @@ fn slot(capabilities: &mut Capabilities, feature: Feature) -> &mut Support {
         Feature::StatelessTickets => &mut capabilities.stateless_tickets,
         Feature::QuietShutdown => &mut capabilities.quiet_shutdown,
         Feature::PendingOutputBound => &mut capabilities.pending_output_bound,
+        Feature::KeyUpdate => &mut capabilities.key_update,
         other => panic!("{other} is new: add it here"),
     }
 }
