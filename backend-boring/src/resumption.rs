@@ -8,7 +8,7 @@ use boring::sha::Sha256;
 use boring::ssl::{
     Ssl, SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslVersion,
 };
-use boring::x509::{X509StoreContext, X509StoreContextRef};
+use boring::x509::X509StoreContextRef;
 use tls_core::config::{ClientResumption, ServerConfig, ServerResumption, SessionOptions};
 use tls_core::pki_types::ServerName;
 use tls_libssl::{BINDING, ClientStore, StoreKey};
@@ -100,18 +100,14 @@ pub(crate) fn install_server(
 
 /// Gives no tickets of TLS 1.3 to a client whose chain makes them too long: the library puts the
 /// chain into each.
-pub(crate) fn limit(client: &X509StoreContextRef) {
+pub(crate) fn limit(client: &mut X509StoreContextRef) {
     let chain = client.untrusted().into_iter().flatten();
     let length: usize = chain
         .filter_map(|it| it.to_der().ok())
         .map(|der| der.len())
         .sum();
-    if length <= ffi::LONGEST_SESSION {
-        return;
-    }
-    let index = X509StoreContext::ssl_idx().ok();
-    if let Some(ssl) = index.and_then(|index| client.ex_data(index)) {
-        ffi::give_no_tickets(ssl);
+    if length > ffi::LONGEST_SESSION {
+        ffi::give_no_tickets(client);
     }
 }
 

@@ -7,8 +7,8 @@ use std::{ptr, slice};
 
 use boring::error::ErrorStack;
 use boring::ssl::{SslContextBuilder, SslRef, SslSessionRef};
-use boring::x509::X509Ref;
 use boring::x509::store::X509StoreBuilderRef;
+use boring::x509::{X509Ref, X509StoreContext, X509StoreContextRef};
 use boring_sys as c;
 use foreign_types::ForeignTypeRef;
 use tls_core::pki_types::CertificateDer;
@@ -195,11 +195,17 @@ pub(crate) fn is_self_issued(certificate: &X509Ref) -> bool {
     unsafe { c::X509_NAME_cmp(subject.as_ptr(), issuer.as_ptr()) == 0 }
 }
 
-/// `SSL_set_options` with `SSL_OP_NO_TICKET`: a server of TLS 1.3 gives this client no tickets.
-pub(crate) fn give_no_tickets(ssl: &SslRef) {
+/// `SSL_set_options` with `SSL_OP_NO_TICKET`, on the handshake in which this chain is verified: a
+/// server of TLS 1.3 gives this client no tickets. Nothing happens outside of a handshake.
+pub(crate) fn give_no_tickets(client: &mut X509StoreContextRef) {
     const NO_TICKET: u32 = c::SSL_OP_NO_TICKET.unsigned_abs();
-    // SAFETY: "enables all options set in options [...] in ssl"; the handle is valid, and no other
-    // thread has it.
+    let index = X509StoreContext::ssl_idx().ok();
+    let Some(ssl) = index.and_then(|index| client.ex_data(index)) else {
+        return;
+    };
+    // SAFETY: "enables all options set in options [...] in ssl"; the handle is valid: the library
+    // alone puts one there, for as long as the verification takes. No other reference to it is in
+    // use: it is reached only through the context, and that is borrowed exclusively.
     unsafe { c::SSL_set_options(ssl.as_ptr(), NO_TICKET) };
 }
 
