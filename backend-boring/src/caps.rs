@@ -25,8 +25,6 @@ fn probe() -> Result<Capabilities, ErrorStack> {
     let mut capabilities = Capabilities::default();
     for always in [
         &mut capabilities.buffer_mode,
-        &mut capabilities.socket_mode,
-        &mut capabilities.plain_socket_transport,
         &mut capabilities.groups_list,
         &mut capabilities.negotiated_group,
         &mut capabilities.alpn,
@@ -46,6 +44,8 @@ fn probe() -> Result<Capabilities, ErrorStack> {
     ] {
         *always = Support::Native;
     }
+    capabilities.socket_mode = tls_libssl::SOCKETS;
+    capabilities.plain_socket_transport = tls_libssl::SOCKETS;
     // The library's cache has no sessions of TLS 1.3: ours has them all, behind tickets that name
     // them. A client of TLS 1.2 that takes no tickets is then not resumed.
     capabilities.session_cache_size = Support::Emulated;

@@ -46,8 +46,6 @@ fn probe() -> Probed {
     let mut capabilities = Capabilities::default();
     for always in [
         &mut capabilities.buffer_mode,
-        &mut capabilities.socket_mode,
-        &mut capabilities.plain_socket_transport,
         &mut capabilities.groups_list,
         &mut capabilities.alpn,
         &mut capabilities.sni,
@@ -65,6 +63,8 @@ fn probe() -> Probed {
     ] {
         *always = Support::Native;
     }
+    capabilities.socket_mode = tls_libssl::SOCKETS;
+    capabilities.plain_socket_transport = tls_libssl::SOCKETS;
     capabilities.tls12 = has(false);
     capabilities.tls12_cipher_suites = has(false);
     capabilities.tls13 = has(true);

@@ -55,8 +55,8 @@ mod tests;
 mod verify;
 mod wire;
 
-use tls_core::Role;
 use tls_core::config::SocketTransport;
+use tls_core::{Role, Support};
 
 pub use alpn::{alpn_wire_format, select_alpn};
 pub use bio::{bio_ctrl, bio_read, bio_write};
@@ -75,6 +75,12 @@ pub use session::BufferEngineSession;
 #[cfg(unix)]
 pub use socket::SocketEngineSession;
 pub use verify::certificate_problem;
+
+/// Whether there are socket sessions, of either transport: the same for every library.
+pub const SOCKETS: Support = match cfg!(unix) {
+    true => Support::Native,
+    false => Support::Unsupported("socket mode needs a Unix system"),
+};
 
 /// What a session needs to know besides its engine.
 #[derive(Debug, Clone, Copy)]
