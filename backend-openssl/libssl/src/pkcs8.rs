@@ -24,8 +24,17 @@ fn without_public_key(der: &[u8]) -> Option<Vec<u8>> {
     }
     let kept = fields.len() - private_key.rest.len();
     let body = [VERSION_0, &fields[..kept]].concat();
-    let length = u16::try_from(body.len()).ok()?.to_be_bytes();
-    Some([&[SEQUENCE, 0x82], &length[..], &body].concat())
+    Some([&[SEQUENCE], &*length(body.len())?, &body].concat())
+}
+
+/// A length as DER has it, in as few bytes as it takes: BoringSSL reads no other.
+fn length(length: usize) -> Option<Vec<u8>> {
+    let [high, low] = u16::try_from(length).ok()?.to_be_bytes();
+    Some(match (high, low) {
+        (0, 0..=0x7f) => vec![low],
+        (0, _) => vec![0x81, low],
+        _ => vec![0x82, high, low],
+    })
 }
 
 /// One element of DER (X.690), and what follows it.
@@ -69,18 +78,26 @@ mod tests {
         [&[0x30, length, 0x02, 0x01, version], &fields[..]].concat()
     }
 
-    /// The length in the long form that rewritten keys have.
-    fn plain() -> Vec<u8> {
-        let short = key(0, &[]);
-        [&[0x30, 0x82, 0, short[1]], &short[2..]].concat()
-    }
-
     #[test]
     fn a_public_key_is_left_out() {
         let public = [&[0x81, 0x21, 0x00][..], &[7; 32]].concat();
         for after in [&[][..], &public] {
-            assert_eq!(*pkcs8_version_0(&key(1, after)), plain());
+            assert_eq!(*pkcs8_version_0(&key(1, after)), key(0, &[]));
         }
+    }
+
+    #[test]
+    fn lengths_take_as_few_bytes_as_they_can() {
+        for (of, bytes) in [
+            (0x7f, &[0x7f][..]),
+            (0x80, &[0x81, 0x80]),
+            (0xff, &[0x81, 0xff]),
+            (0x100, &[0x82, 1, 0]),
+            (0xffff, &[0x82, 0xff, 0xff]),
+        ] {
+            assert_eq!(length(of).unwrap(), bytes);
+        }
+        assert_eq!(length(0x1_0000), None);
     }
 
     #[test]
