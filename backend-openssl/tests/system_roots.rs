@@ -19,8 +19,13 @@ const DIRECTORY: &str = "POLYTLS_TEST_DIRECTORY";
 /// Runs one of the tests below, which are ignored otherwise, with an environment.
 #[track_caller]
 fn run(case: &str, directory: &Path, environment: &[(&str, &Path)]) {
+    // The file is a test of its own, or a module of another.
+    let case = match module_path!().split_once("::") {
+        Some((_, module)) => format!("{module}::{case}"),
+        None => case.to_owned(),
+    };
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", case, "--ignored"])
+        .args(["--exact", &case, "--ignored"])
         .env_remove("SSL_CERT_FILE")
         .env_remove("SSL_CERT_DIR")
         .envs(environment.iter().copied())
