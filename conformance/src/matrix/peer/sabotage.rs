@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::matrix::protocol::{Answer, Ask, Problem};
+use tls_core::iana::{CipherSuite, ProtocolVersion};
+
+use crate::matrix::protocol::{Answer, Ask, Problem, Told};
 
 /// One thing a peer does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,26 @@ pub enum Sabotage {
     CleanEnd,
     /// It says that no session was resumed.
     NeverResumed,
+    /// It tells another version than was negotiated.
+    WrongVersion,
+    /// It tells a cipher suite that TLS 1.3 does not have.
+    WrongSuite,
+    /// It tells no group.
+    NoGroup,
+    /// It tells a protocol (ALPN) that was not selected.
+    WrongProtocol,
+    /// It tells another server name than was sent.
+    WrongName,
+    /// It tells a server name where none was sent.
+    InventedName,
+    /// It tells no chain where the peer sent one.
+    LostChain,
+    /// It tells a chain where the peer sent none.
+    InventedChain,
+    /// It says that a session was resumed.
+    AlwaysResumed,
+    /// It receives nothing once it sends nothing any more.
+    EndsBoth,
     /// It queues no KeyUpdate.
     NoKeyUpdate,
     /// It dies in the transfer.
@@ -30,12 +52,22 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 19] = [
         Self::WrongAlert,
         Self::LostByte,
         Self::ChangedByte,
         Self::CleanEnd,
         Self::NeverResumed,
+        Self::WrongVersion,
+        Self::WrongSuite,
+        Self::NoGroup,
+        Self::WrongProtocol,
+        Self::WrongName,
+        Self::InventedName,
+        Self::LostChain,
+        Self::InventedChain,
+        Self::AlwaysResumed,
+        Self::EndsBoth,
         Self::NoKeyUpdate,
         Self::Dies,
         Self::Hangs,
@@ -50,6 +82,16 @@ impl Sabotage {
             Self::ChangedByte => "changed-byte",
             Self::CleanEnd => "clean-end",
             Self::NeverResumed => "never-resumed",
+            Self::WrongVersion => "wrong-version",
+            Self::WrongSuite => "wrong-suite",
+            Self::NoGroup => "no-group",
+            Self::WrongProtocol => "wrong-protocol",
+            Self::WrongName => "wrong-name",
+            Self::InventedName => "invented-name",
+            Self::LostChain => "lost-chain",
+            Self::InventedChain => "invented-chain",
+            Self::AlwaysResumed => "always-resumed",
+            Self::EndsBoth => "ends-both",
             Self::NoKeyUpdate => "no-key-update",
             Self::Dies => "dies",
             Self::Hangs => "hangs",
@@ -61,6 +103,15 @@ impl Sabotage {
     pub(super) fn spoil(self, ask: &Ask, mut answer: Answer) -> Answer {
         if let (Self::Dies | Self::Hangs | Self::Babbles, Ask::Transfer { .. }) = (self, ask) {
             return self.stop();
+        }
+        if let (Self::EndsBoth, Ask::Transfer { send, receive }) = (self, ask)
+            && send.length == 0
+            && *receive > 0
+        {
+            return Answer::Failed(Problem {
+                label: "assertion".to_owned(),
+                ..Problem::harness("both directions ended with one")
+            });
         }
         match (self, &mut answer) {
             (Self::WrongAlert, Answer::Failed(problem)) => wrong_alert(problem),
@@ -79,10 +130,36 @@ impl Sabotage {
             }
             (Self::CleanEnd, Answer::Ended { error, .. }) => *error = None,
             (Self::NoKeyUpdate, Answer::KeyUpdate { pending }) => pending[1] = pending[0],
-            (Self::NeverResumed, Answer::Handshaken(told)) => told.resumed = false,
+            (_, Answer::Handshaken(told)) => self.misreport(told),
             _ => {}
         }
         answer
+    }
+
+    /// What becomes of what a handshake settled.
+    fn misreport(self, told: &mut Told) {
+        match self {
+            Self::NeverResumed => told.resumed = false,
+            Self::AlwaysResumed => told.resumed = true,
+            Self::WrongVersion => told.version = ProtocolVersion::TLS1_1.to_string(),
+            Self::WrongSuite => {
+                let suite = CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256;
+                told.cipher_suite = suite.to_string();
+            }
+            Self::NoGroup => told.group = None,
+            Self::WrongProtocol => told.alpn = Some("third".to_owned()),
+            Self::WrongName if told.server_name.is_some() => {
+                told.server_name = Some("wrong.example".to_owned());
+            }
+            Self::InventedName if told.server_name.is_none() => {
+                told.server_name = Some("invented.example".to_owned());
+            }
+            Self::LostChain => told.peer_certificates = None,
+            Self::InventedChain if told.peer_certificates.is_none() => {
+                told.peer_certificates = Some(Vec::new());
+            }
+            _ => {}
+        }
     }
 
     fn stop(self) -> Answer {
