@@ -22,6 +22,9 @@ use std::path::Path;
 use globset::{Glob, GlobMatcher};
 use serde::Deserialize;
 
+/// The largest share of what there is to run that may be declared, in per cent.
+const MAX_PER_CENT: usize = 5;
+
 /// The known failures of one backend that apply to the library at hand.
 #[derive(Debug, Default)]
 pub struct Gaps {
@@ -185,6 +188,15 @@ impl Gap {
     pub fn cases(&self) -> &str {
         &self.entry.cases
     }
+}
+
+/// Complains if more of `all` are declared than may be.
+pub(crate) fn too_many(declared: usize, all: usize, what: &str) -> Option<String> {
+    (declared * 100 > all * MAX_PER_CENT).then(|| {
+        format!(
+            "{declared} of {all} {what} are declared known failures, more than {MAX_PER_CENT} %"
+        )
+    })
 }
 
 /// Whether a comparison came to what it asks for.

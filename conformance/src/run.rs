@@ -14,7 +14,7 @@ use tls_core::{DynBackend, Feature};
 use crate::ask;
 use crate::case::{Case, CaseResult, Failure, Mode, version_name};
 use crate::cases;
-use crate::gaps::Gaps;
+use crate::gaps::{self, Gaps};
 use crate::report::{Report, Row};
 use crate::scene::Scene;
 use crate::verdict::{Observed, judge};
@@ -26,8 +26,6 @@ const LIMITS: Limits = Limits {
 };
 /// The threads that cases run in; their panics are part of the report.
 const THREAD_NAME: &str = "conformance case";
-/// The largest share of a backend's cases that may be known failures, in per cent.
-const MAX_GAP_PER_CENT: usize = 5;
 
 /// How long a run may take.
 #[derive(Debug, Clone, Copy)]
@@ -134,12 +132,8 @@ impl Suite {
         // A case counts as one as soon as it fails in one mode or version.
         let cases = cases::all().count();
         let failing = cases::all().filter(|case| self.declared(case)).count();
-        if failing * 100 > cases * MAX_GAP_PER_CENT {
-            report.problems.push(format!(
-                "{failing} of {cases} cases are declared known failures, more than \
-                 {MAX_GAP_PER_CENT} %"
-            ));
-        }
+        let too_many = gaps::too_many(failing, cases, "cases");
+        report.problems.extend(too_many);
     }
 
     fn declared(&self, case: &Case) -> bool {
