@@ -76,7 +76,7 @@ pub(crate) fn install_server(
 ) -> Result<(), ErrorStack> {
     let binding = binding(config)?;
     context.set_session_id_context(&binding)?;
-    server_name::bind(context, binding);
+    server_name::watch(context, binding);
     // The engine's own cache has no sessions of TLS 1.3.
     context.set_session_cache_mode(SslSessionCacheMode::OFF);
 

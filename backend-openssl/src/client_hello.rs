@@ -1,16 +1,15 @@
 //! The server name indication on an OpenSSL server: kept for the facts, and sessions bound to it.
 //!
 //! OpenSSL's own getter answers for a resumed TLS 1.2 session with the name of the first handshake,
-//! so the name is taken from the ClientHello itself. RFC 6066 section 3 forbids to resume a session
-//! under another name than it was made under; OpenSSL leaves that to its caller.
+//! so the name is taken from the ClientHello itself.
 
 use std::sync::OnceLock;
 
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
-use openssl::sha::Sha256;
+use openssl::sha::sha256;
 use openssl::ssl::{ClientHelloResponse, Ssl, SslAlert, SslContextBuilder, SslRef};
-use tls_libssl::{BINDING, requested_host};
+use tls_libssl::{BINDING, narrow, requested_host};
 
 use crate::ffi;
 
@@ -23,8 +22,7 @@ pub(crate) fn watch(
     let index = index()?;
     context.set_client_hello_callback(move |ssl: &mut SslRef, _: &mut SslAlert| {
         let name = ffi::client_hello_server_name(ssl).and_then(requested_host);
-        let narrowed = name.as_deref().map(|name| narrow(&binding, name));
-        ffi::set_session_id_context(ssl, narrowed.as_ref().unwrap_or(&binding))?;
+        ffi::set_session_id_context(ssl, &narrow(&binding, name.as_deref(), sha256))?;
         ssl.set_ex_data(index, name);
         Ok(ClientHelloResponse::SUCCESS)
     });
@@ -44,11 +42,4 @@ fn index() -> Result<Index<Ssl, Option<String>>, ErrorStack> {
     }
     let index = Ssl::new_ex_index()?;
     Ok(*INDEX.get_or_init(|| index))
-}
-
-fn narrow(binding: &[u8; BINDING], name: &str) -> [u8; BINDING] {
-    let mut hash = Sha256::new();
-    hash.update(binding);
-    hash.update(name.as_bytes());
-    hash.finish()
 }

@@ -70,7 +70,7 @@ pub use one_libssl::one_libssl;
 pub use pkcs8::pkcs8_version_0;
 pub use resumption::{BINDING, ClientStore, StoreKey, bind};
 pub use roots::SystemRoots;
-pub use server_name::{host, requested_host};
+pub use server_name::{host, narrow, requested_host};
 pub use session::BufferEngineSession;
 #[cfg(unix)]
 pub use socket::SocketEngineSession;

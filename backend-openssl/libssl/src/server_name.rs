@@ -2,6 +2,8 @@
 
 use tls_core::pki_types::ServerName;
 
+use crate::BINDING;
+
 /// The name as it stands in certificates and in the server name indication: in lower case, without
 /// the dot that marks it as absolute (RFC 6066 section 3).
 pub fn host(name: &ServerName<'_>) -> String {
@@ -25,6 +27,20 @@ pub fn requested_host(extension: &[u8]) -> Option<String> {
         return None;
     }
     Some(String::from_utf8_lossy(name).to_ascii_lowercase())
+}
+
+/// The session id context of a client that asks for this name, or for none: sessions of `binding` are
+/// resumed only under the name they were made under. RFC 6066 section 3 has it so, and the libraries
+/// leave it to their caller.
+pub fn narrow(
+    binding: &[u8; BINDING],
+    name: Option<&str>,
+    sha256: impl FnOnce(&[u8]) -> [u8; BINDING],
+) -> [u8; BINDING] {
+    match name {
+        Some(name) => sha256(&[binding, name.as_bytes()].concat()),
+        None => *binding,
+    }
 }
 
 fn length_prefixed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
