@@ -2,11 +2,10 @@
 
 use std::ffi::c_ulong;
 
-use tls_core::iana::AlertDescription;
 use tls_core::{Facts, Result};
 #[cfg(unix)]
 use tls_libssl::SocketEngineSession;
-use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine};
+use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine, LibSsl};
 
 use crate::ffi::BoringEngine;
 use crate::verify;
@@ -25,18 +24,6 @@ impl Engine for BoringEngine {
 
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {
         Diagnose::diagnose(self, self.observed().alert_sent(), codes)
-    }
-
-    fn alert_sent(&self) -> Option<AlertDescription> {
-        self.observed().alert_sent()
-    }
-
-    fn warnings_received(&self) -> u32 {
-        self.observed().warnings_received()
-    }
-
-    fn records_received(&self) -> u64 {
-        self.observed().records_received()
     }
 
     fn holds_input(&self) -> bool {

@@ -154,7 +154,7 @@ impl<E: Engine> Core<E> {
         if self.link.wire().hello_excess() && !self.link.wire().framing().in_record() {
             return Some(Excess::ClientHello);
         }
-        let warnings = self.link.engine().warnings_received();
+        let warnings = self.link.engine().observed().warnings_received();
         self.limits.handshake(consumed, warnings).err()
     }
 
@@ -209,7 +209,7 @@ impl<E: Engine> Core<E> {
                 }
                 Class::WantRead | Class::WantWrite => {
                     let finished = self.link.wire().framing().finished() - records;
-                    let warnings = self.link.engine().warnings_received();
+                    let warnings = self.link.engine().observed().warnings_received();
                     if let Err(excess) = self.limits.without_data(finished, warnings) {
                         return self.overstepped(excess, Operation::Read, total);
                     }
@@ -456,7 +456,7 @@ impl<E: Engine> Core<E> {
             return Error::new(ErrorKind::Backend, operation).with_detail(message);
         }
         match outcome.class {
-            Class::EndOfTransport if self.link.engine().alert_sent().is_none() => {
+            Class::EndOfTransport if self.link.engine().observed().alert_sent().is_none() => {
                 Error::new(ErrorKind::Truncated, operation)
             }
             Class::Os(errno) => Error::io(io::Error::from_raw_os_error(errno), operation),
@@ -518,7 +518,7 @@ impl<E: Engine> Core<E> {
     /// of this call, which an error would hide.
     #[cold]
     pub(crate) fn fail(&mut self, error: Error, total: Progress) -> Result<Progress> {
-        let sent = self.link.engine().alert_sent();
+        let sent = self.link.engine().observed().alert_sent();
         let error = match (sent, error.alert()) {
             (Some(description), None) => error.with_alert(Alert {
                 description,

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::ffi::c_ulong;
 
-use tls_core::iana::AlertDescription;
 use tls_core::{Facts, Result, Support};
 
 use crate::diagnosis::Diagnosis;
@@ -24,21 +23,6 @@ pub trait Engine: LibSsl {
 
     /// What a failure means. `codes` is the error queue, oldest first; it may be empty.
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis;
-
-    /// The fatal alert the library has sent, if any.
-    fn alert_sent(&self) -> Option<AlertDescription>;
-
-    /// How many warning alerts, close_notify apart, the peer has sent; 0 if the library does not
-    /// tell.
-    fn warnings_received(&self) -> u32 {
-        0
-    }
-
-    /// How many record headers the library has read from the descriptor after
-    /// [`attach_fd`](LibSsl::attach_fd); 0 if the library does not tell.
-    fn records_received(&self) -> u64 {
-        0
-    }
 
     /// Whether the library holds a part of a record that it read from the descriptor after
     /// [`attach_fd`](LibSsl::attach_fd). `true` if the library does not tell.

@@ -8,7 +8,10 @@
 use std::ffi::{c_int, c_ulong, c_void};
 use std::fmt::Debug;
 
-/// The calls into one libssl, over one `SSL*` that the implementor owns: one-line forwards.
+use crate::observed::Observed;
+
+/// The calls into one libssl, over one `SSL*` that the implementor owns: one-line forwards, and what
+/// it calls back with.
 ///
 /// OpenSSL, LibreSSL and BoringSSL all have every function named here, with the same meaning, but
 /// for `SSL_key_update`, which LibreSSL lacks. [`libssl_engine!`](crate::libssl_engine) writes them.
@@ -23,6 +26,9 @@ use std::fmt::Debug;
 pub unsafe trait LibSsl: Debug + Send + 'static {
     /// The library's `BIO`.
     type Bio;
+
+    /// What the library has told by its callbacks.
+    fn observed(&self) -> &Observed;
 
     /// `SSL_do_handshake`.
     fn handshake(&mut self) -> c_int;

@@ -60,10 +60,6 @@ macro_rules! libssl_engine {
                     &self.ssl
                 }
 
-                pub(crate) fn observed(&self) -> &Observed {
-                    &self.observed
-                }
-
                 pub(super) fn watch_messages(&mut self) {
                     // SAFETY: "SSL_set_msg_callback()" takes a function of this type, for ssl
                     // (SSL_CTX_set_msg_callback(3)).
@@ -179,6 +175,10 @@ macro_rules! libssl_engine {
             // `read` passes the length of its buffer; `bio_data` gives back what `attach` set.
             unsafe impl LibSsl for $engine {
                 type Bio = c::BIO;
+
+                fn observed(&self) -> &Observed {
+                    &self.observed
+                }
 
                 #[inline]
                 fn handshake(&mut self) -> c_int {

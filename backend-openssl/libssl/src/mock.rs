@@ -18,6 +18,7 @@ use crate::classify::{RECEIVED_SHUTDOWN, SENT_SHUTDOWN, ssl_error};
 use crate::diagnosis::Diagnosis;
 use crate::engine::Engine;
 use crate::ffi::{BioRetry, LibSsl};
+use crate::observed::{Observed, READ_ALERT};
 
 thread_local! {
     static QUEUE: RefCell<VecDeque<c_ulong>> = const { RefCell::new(VecDeque::new()) };
@@ -73,9 +74,8 @@ pub(crate) struct Mock {
     decrypted: VecDeque<u8>,
     shutdown: c_int,
     wants: c_int,
-    alert: Option<AlertDescription>,
+    observed: Observed,
     broken: bool,
-    warnings: u32,
     /// What the engine does next instead of what it is asked.
     pub(crate) next: Option<Next>,
 }
@@ -108,9 +108,8 @@ impl Mock {
             decrypted: VecDeque::new(),
             shutdown: 0,
             wants: 0,
-            alert: None,
+            observed: Observed::default(),
             broken: false,
-            warnings: 0,
             next: None,
         }
     }
@@ -126,7 +125,7 @@ impl Mock {
         leave_error(1);
         if let Some(alert) = alert {
             self.flight.push_back(record(ALERT, &[2, alert]));
-            self.alert = Some(AlertDescription(alert));
+            self.observed.see_sent([2, alert]);
             self.send();
         }
         self.wants = ssl_error::SSL;
@@ -204,8 +203,9 @@ impl Mock {
                 self.wants = ssl_error::ZERO_RETURN;
                 Some(0)
             }
-            (ALERT, [1, _]) => {
-                self.warnings += 1;
+            (ALERT, &[1, alert]) => {
+                let value = c_int::from_be_bytes([0, 0, 1, alert]);
+                self.observed.see_event(READ_ALERT, value);
                 None
             }
             (ALERT, [_, alert]) => Some(self.fail(ALERTS + c_ulong::from(*alert), None)),
@@ -247,6 +247,10 @@ impl Drop for Mock {
 // is no `SSL*`.
 unsafe impl LibSsl for Mock {
     type Bio = MockBio;
+
+    fn observed(&self) -> &Observed {
+        &self.observed
+    }
 
     fn handshake(&mut self) -> c_int {
         if let Some(ret) = self.unusual() {
@@ -413,14 +417,6 @@ impl Engine for Mock {
             Some(&NONSENSE) => Diagnosis::new(ErrorKind::Protocol, "nonsense"),
             _ => Diagnosis::new(ErrorKind::Backend, format!("{codes:?}")),
         }
-    }
-
-    fn alert_sent(&self) -> Option<AlertDescription> {
-        self.alert
-    }
-
-    fn warnings_received(&self) -> u32 {
-        self.warnings
     }
 
     fn take_panic(&mut self) -> Option<std::borrow::Cow<'static, str>> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use tls_core::iana::AlertDescription;
 
 /// `SSL_CB_READ_ALERT`, the same in the three libraries, and so below.
-const READ_ALERT: c_int = 0x4004;
+pub(crate) const READ_ALERT: c_int = 0x4004;
 /// `SSL_CB_WRITE_ALERT`.
 const WRITE_ALERT: c_int = 0x4008;
 /// The content type of alerts, `SSL3_RT_ALERT`: RFC 8446 section 5.1.
@@ -85,12 +85,13 @@ impl Observed {
         u8::try_from(description).ok().map(AlertDescription)
     }
 
-    /// How many warning alerts, close_notify apart, were received.
+    /// How many warning alerts, close_notify apart, were received; 0 if the library does not tell.
     pub fn warnings_received(&self) -> u32 {
         self.warnings.load(Ordering::Relaxed)
     }
 
-    /// How many record headers were read from a descriptor.
+    /// How many record headers were read from the descriptor after
+    /// [`attach_fd`](crate::LibSsl::attach_fd); 0 if the library does not tell.
     pub fn records_received(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
     }

@@ -73,7 +73,7 @@ impl Plain {
             }
             waits @ (Class::WantRead | Class::WantWrite) => {
                 let bytes = usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX);
-                let warnings = core.link.engine().warnings_received();
+                let warnings = core.link.engine().observed().warnings_received();
                 if let Err(excess) = core.limits.handshake(bytes, warnings) {
                     return fail(core, overstepped(excess, Operation::Handshake));
                 }
@@ -104,7 +104,7 @@ impl Plain {
         let length = plaintext.len().min(MAX_LENGTH);
         loop {
             let before = moved(core);
-            let records = core.link.engine().records_received();
+            let records = core.link.engine().observed().records_received();
             let outcome = self.call(core, |engine| engine.read(&mut plaintext[..length]));
             match outcome.class {
                 Class::Done(count) => {
@@ -113,8 +113,8 @@ impl Plain {
                     return Ok(Progress::new(Status::Complete, 0, count));
                 }
                 waits @ (Class::WantRead | Class::WantWrite) => {
-                    let records = core.link.engine().records_received() - records;
-                    let warnings = core.link.engine().warnings_received();
+                    let records = core.link.engine().observed().records_received() - records;
+                    let warnings = core.link.engine().observed().warnings_received();
                     if let Err(excess) = core.limits.without_data(records, warnings) {
                         return self.overstepped(core, excess).map(Progress::idle);
                     }
