@@ -9,7 +9,7 @@
 //! Each step of a cell is checked against what *both* sides say. A step about a feature that one
 //! side lacks counts as `unsupported` if the lack shows when the feature is asked for, and the rest
 //! of the step holds; a cell with such steps has passed. What an engine does wrong is declared in
-//! `matrix-gaps.toml`, as [`gaps`](crate::gaps) says, with a glob over
+//! `matrix-gaps.toml`, as [`gaps`] says, with a glob over
 //! `step/client/server/version/client mode/server mode`, and for the library of either side; it must
 //! fail as declared. No more than 5 % of all cells may have such a step.
 //!
