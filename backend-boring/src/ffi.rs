@@ -13,8 +13,8 @@ use foreign_types::{ForeignType, ForeignTypeRef};
 use tls_libssl::LibSsl;
 
 pub(crate) use configure::{
-    API_VERSION, Purpose, add_roots, give_no_tickets, has_purpose, is_self_issued, path_length,
-    peer_certificates, reason, set_accept_state, set_connect_state, set_groups,
+    API_VERSION, Purpose, add_roots, give_no_tickets, has_purpose, is_authority, is_self_issued,
+    path_length, peer_certificates, reason, set_accept_state, set_connect_state, set_groups,
     set_max_certificate_list, set_session, set_session_id_context, set_session_timeout,
     set_signature_schemes, set_tls13_cipher_suites,
 };

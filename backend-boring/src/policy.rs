@@ -9,6 +9,7 @@ use boring::ssl::SslContextBuilder;
 use boring::stack::StackRef;
 use boring::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyError};
 use tls_core::iana::SignatureScheme;
+use tls_libssl::{Certificate, ChainFault, chain_fault};
 
 use crate::ffi::{self, Purpose};
 
@@ -45,7 +46,7 @@ pub(crate) fn verify(peer: &mut X509StoreContextRef, purpose: Purpose) -> bool {
         return false;
     }
     let fault = peer.chain().map_or(Some(WEAK), |chain| {
-        anchor_fault(chain, purpose).or_else(|| is_weak_chain(chain).then_some(WEAK))
+        fault(chain, purpose).or_else(|| is_weak_chain(chain).then_some(WEAK))
     });
     if let Some(fault) = fault {
         peer.set_error(Err(fault));
@@ -53,24 +54,42 @@ pub(crate) fn verify(peer: &mut X509StoreContextRef, purpose: Purpose) -> bool {
     fault.is_none()
 }
 
-/// What else is wrong with a trust anchor: as in OpenSSL, a certificate that is trusted itself is no
-/// good for another purpose than its own, and issues others only if it is an authority's, down to
-/// the depth that it allows.
-fn anchor_fault(chain: &StackRef<X509>, purpose: Purpose) -> Option<X509VerifyError> {
-    let place = chain.len().checked_sub(1)?;
-    let anchor = chain.get(place)?;
-    let issues = place > 0;
-    if !ffi::has_purpose(anchor, purpose, issues) {
-        return Some(match issues {
-            true => X509VerifyError::INVALID_CA,
-            false => X509VerifyError::INVALID_PURPOSE,
-        });
+/// What else is wrong with the chain.
+fn fault(chain: &StackRef<X509>, purpose: Purpose) -> Option<X509VerifyError> {
+    let shown = |certificate| Shown {
+        certificate,
+        purpose,
+    };
+    let chain: Vec<_> = chain.iter().map(shown).collect();
+    chain_fault(&chain).map(|fault| match fault {
+        ChainFault::NoAuthority => X509VerifyError::INVALID_CA,
+        ChainFault::PathTooLong => X509VerifyError::PATH_LENGTH_EXCEEDED,
+        ChainFault::WrongPurpose => X509VerifyError::INVALID_PURPOSE,
+    })
+}
+
+/// A certificate, and what the chain it is in is shown for.
+struct Shown<'a> {
+    certificate: &'a X509Ref,
+    purpose: Purpose,
+}
+
+impl Certificate for Shown<'_> {
+    fn is_authority(&self) -> bool {
+        ffi::is_authority(self.certificate)
     }
-    let between = chain.iter().take(place).skip(1);
-    let depth = between.filter(|it| !ffi::is_self_issued(it)).count();
-    ffi::path_length(anchor)
-        .is_some_and(|allowed| depth > allowed)
-        .then_some(X509VerifyError::PATH_LENGTH_EXCEEDED)
+
+    fn has_purpose(&self, issues: bool) -> bool {
+        ffi::has_purpose(self.certificate, self.purpose, issues)
+    }
+
+    fn is_self_issued(&self) -> bool {
+        ffi::is_self_issued(self.certificate)
+    }
+
+    fn path_length(&self) -> Option<usize> {
+        ffi::path_length(self.certificate)
+    }
 }
 
 fn is_weak_chain(chain: &StackRef<X509>) -> bool {

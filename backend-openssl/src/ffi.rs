@@ -4,6 +4,8 @@
 //! on. Names in quotes with a number in brackets are manual pages of OpenSSL; LibreSSL's say the
 //! same.
 
+#[cfg(libressl)]
+mod certificate;
 mod configure;
 
 use std::ffi::{c_int, c_long};
@@ -14,6 +16,8 @@ use tls_libssl::LibSsl;
 
 use crate::library::TRAITS;
 
+#[cfg(libressl)]
+pub(crate) use certificate::{Shown, fail};
 pub(crate) use configure::{
     choose_dh_parameters, cipher_suite, negotiated_group, reason, set_max_certificate_list,
     set_session, set_session_timeout, supported_cipher_suites,

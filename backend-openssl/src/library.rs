@@ -7,7 +7,7 @@ use openssl::ssl::SslOptions;
 use tls_core::{BuildInfo, Support};
 
 pub(crate) use this::{
-    TRAITS, issue_no_tickets, meaning_here, requested_server_name, watch_server_name,
+    TRAITS, issue_no_tickets, meaning_here, requested_server_name, verify_peers, watch_server_name,
 };
 
 /// What one library has and the other lacks.
@@ -47,7 +47,7 @@ mod this {
     use std::ffi::c_int;
 
     use openssl::error::ErrorStack;
-    use openssl::ssl::{SslContextBuilder, SslOptions, SslRef};
+    use openssl::ssl::{SslContextBuilder, SslOptions, SslRef, SslVerifyMode};
     use tls_core::iana::AlertDescription;
     use tls_core::{ErrorKind, Support};
 
@@ -77,6 +77,11 @@ mod this {
         context.set_num_tickets(0)
     }
 
+    /// OpenSSL looks at all of a chain.
+    pub(crate) fn verify_peers(context: &mut SslContextBuilder, mode: SslVerifyMode) {
+        context.set_verify(mode);
+    }
+
     /// OpenSSL's reasons mean the same wherever they are met.
     pub(crate) fn meaning_here(
         _: &SslRef,
@@ -92,13 +97,15 @@ mod this {
     use std::ffi::c_int;
 
     use openssl::error::ErrorStack;
-    use openssl::ssl::{NameType, SslContextBuilder, SslOptions, SslRef};
+    use openssl::ssl::{NameType, SslContextBuilder, SslOptions, SslRef, SslVerifyMode};
+    use openssl::x509::{X509PurposeId, X509StoreContext, X509StoreContextRef, X509VerifyResult};
     use tls_core::iana::AlertDescription;
     use tls_core::{ErrorKind, SharedParameter, Support};
 
-    use tls_libssl::BINDING;
+    use tls_libssl::{BINDING, chain_fault};
 
     use super::Traits;
+    use crate::ffi;
 
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Unsupported("LibreSSL does not resume TLS 1.3 sessions"),
@@ -122,6 +129,40 @@ mod this {
     /// LibreSSL never issues TLS 1.3 tickets.
     pub(crate) fn issue_no_tickets(_: &mut SslContextBuilder) -> Result<(), ErrorStack> {
         Ok(())
+    }
+
+    /// LibreSSL looks at nothing in a trust anchor. It calls back for each fault that it sees, which
+    /// stays one, and once more for the chain that it takes.
+    ///
+    /// The callback captures nothing: the library forgets to free what the first context keeps.
+    pub(crate) fn verify_peers(context: &mut SslContextBuilder, mode: SslVerifyMode) {
+        context.set_verify_callback(mode, |good, peer| good && is_sound(peer));
+    }
+
+    fn is_sound(peer: &mut X509StoreContextRef) -> bool {
+        let Some(chain) = shown(peer) else {
+            peer.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
+            return false;
+        };
+        let fault = chain_fault(&chain);
+        if let Some(fault) = fault {
+            ffi::fail(peer, fault);
+        }
+        fault.is_none()
+    }
+
+    /// The chain that is taken, and what for; there is one whenever the library calls back.
+    fn shown(peer: &X509StoreContextRef) -> Option<Vec<ffi::Shown<'_>>> {
+        let ssl = peer.ex_data(X509StoreContext::ssl_idx().ok()?)?;
+        let purpose = match ssl.is_server() {
+            true => X509PurposeId::SSL_CLIENT,
+            false => X509PurposeId::SSL_SERVER,
+        };
+        let shown = |certificate| ffi::Shown {
+            certificate,
+            purpose,
+        };
+        Some(peer.chain()?.iter().map(shown).collect())
     }
 
     /// LibreSSL binds sessions to the server name itself, and keeps the name of the ClientHello.

@@ -24,7 +24,7 @@ pub(crate) fn servers(context: &mut SslContextBuilder, config: &ClientConfig) ->
         context.set_verify(SslVerifyMode::NONE);
         return Ok(());
     }
-    context.set_verify(SslVerifyMode::PEER);
+    library::verify_peers(context, SslVerifyMode::PEER);
     set_roots(context, &config.roots)
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn clients(
             roots,
         ),
     };
-    context.set_verify(mode);
+    library::verify_peers(context, mode);
     set_roots(context, roots)?;
     context.set_client_ca_list(configure(acceptable_issuers(roots))?);
     Ok(())

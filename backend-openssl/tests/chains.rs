@@ -1,5 +1,5 @@
-//! Certificates that are trusted themselves, and chains of any length: what BoringSSL alone would take,
-//! or fail over.
+//! Certificates that are trusted themselves, and chains of any length: what BoringSSL and LibreSSL
+//! alone would take, or BoringSSL fail over.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -124,18 +124,13 @@ fn verdicts(roots: &Certified, server: Identity) -> [Result<bool, ErrorKind>; 2]
     })
 }
 
-/// What clients ought to say. LibreSSL looks at nothing in a trust anchor, and takes all of these:
-/// there a root has to be that of an authority, and may not limit the depth below it.
 fn refused(problem: CertificateProblem) -> [Result<bool, ErrorKind>; 2] {
-    match Backend::build_info(&OpenSsl::new()).library.as_str() {
-        "LibreSSL" => ACCEPTED,
-        _ => [Err(ErrorKind::Certificate(problem)); 2],
-    }
+    [Err(ErrorKind::Certificate(problem)); 2]
 }
 
 const ACCEPTED: [Result<bool, ErrorKind>; 2] = [Ok(false); 2];
 
-/// BoringSSL looks at the purposes of all certificates but the anchor.
+/// BoringSSL and LibreSSL look at the purposes of all certificates but the anchor.
 #[test]
 fn a_peer_that_is_trusted_itself_is_so_for_its_purpose() {
     let root = Certified::authority("root", None, BasicConstraints::Unconstrained);
@@ -178,6 +173,48 @@ fn the_path_length_of_an_anchor_holds() {
         assert_eq!(verdicts(&root, identity), expected, "{allowed}");
         let server = Certified::peer(&root, ExtendedKeyUsagePurpose::ServerAuth);
         assert_eq!(verdicts(&root, server.identity(&[])), ACCEPTED, "{allowed}");
+    }
+}
+
+/// LibreSSL passes over the limit of an authority that issued its certificate to itself.
+#[test]
+fn the_path_length_of_a_new_key_of_an_authority_holds() {
+    let root = Certified::authority("root", None, BasicConstraints::Unconstrained);
+    let old = Certified::authority("between", Some(&root), BasicConstraints::Unconstrained);
+    for (allowed, expected) in [(0, refused(CertificateProblem::Other)), (1, ACCEPTED)] {
+        let new = Certified::new("between", Some(&old), |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(allowed));
+            params.use_authority_key_identifier_extension = true;
+        });
+        let below = Certified::new("below", Some(&new), |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.use_authority_key_identifier_extension = true;
+        });
+        let server = Certified::peer(&below, ExtendedKeyUsagePurpose::ServerAuth);
+        let above = [&below, &new, &old].map(|it| it.certificate.clone());
+        assert_eq!(
+            verdicts(&root, server.identity(&above)),
+            expected,
+            "{allowed}"
+        );
+    }
+}
+
+#[test]
+fn the_purpose_of_an_anchor_holds_for_those_below() {
+    for (usage, expected) in [
+        (
+            ExtendedKeyUsagePurpose::ClientAuth,
+            refused(CertificateProblem::WrongPurpose),
+        ),
+        (ExtendedKeyUsagePurpose::ServerAuth, ACCEPTED),
+    ] {
+        let root = Certified::new("root", None, |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.extended_key_usages = vec![usage];
+        });
+        let server = Certified::peer(&root, ExtendedKeyUsagePurpose::ServerAuth);
+        assert_eq!(verdicts(&root, server.identity(&[])), expected);
     }
 }
 

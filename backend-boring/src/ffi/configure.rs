@@ -178,6 +178,13 @@ pub(crate) fn has_purpose(certificate: &X509Ref, purpose: Purpose, issues: bool)
     allowed == 1
 }
 
+/// `X509_check_ca`: whether a certificate may issue others.
+pub(crate) fn is_authority(certificate: &X509Ref) -> bool {
+    // SAFETY: the certificate is valid. `<openssl/x509.h>`: "returns one if x509 may be considered
+    // a CA certificate".
+    unsafe { c::X509_check_ca(certificate.as_ptr()) == 1 }
+}
+
 /// `X509_get_pathlen`: how many authorities may stand between this one and a peer, if that is
 /// limited.
 pub(crate) fn path_length(certificate: &X509Ref) -> Option<usize> {

@@ -74,7 +74,7 @@ pub use server_name::{host, narrow, requested_host};
 pub use session::BufferEngineSession;
 #[cfg(unix)]
 pub use socket::SocketEngineSession;
-pub use verify::certificate_problem;
+pub use verify::{Certificate, ChainFault, certificate_problem, chain_fault};
 
 /// Whether there are socket sessions, of either transport: the same for every library.
 pub const SOCKETS: Support = match cfg!(unix) {
