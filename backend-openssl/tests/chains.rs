@@ -11,7 +11,7 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
 use tls_core::config::{ClientAuthentication, Identity, Roots};
-use tls_core::iana::ProtocolVersion;
+use tls_core::iana::{AlertDescription, ProtocolVersion};
 use tls_core::pki_types::{CertificateDer, PrivateKeyDer};
 use tls_core::{
     Backend, CertificateProblem, ClientConfig, Context, Error, ErrorKind, ServerConfig,
@@ -108,8 +108,20 @@ fn greet<B: tls_core::BufferSession>(
         let inner = error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<Error>());
-        inner.unwrap_or_else(|| panic!("{error}")).kind()
+        let error = inner.unwrap_or_else(|| panic!("{error}"));
+        if let ErrorKind::Certificate(problem) = error.kind() {
+            let sent = error.alert().expect("an alert").description;
+            assert_eq!(sent, alert_for(problem), "{error}");
+        }
+        error.kind()
     })
+}
+
+fn alert_for(problem: CertificateProblem) -> AlertDescription {
+    match problem {
+        CertificateProblem::WrongPurpose => AlertDescription::UNSUPPORTED_CERTIFICATE,
+        _ => AlertDescription::UNKNOWN_CA,
+    }
 }
 
 /// What clients that trust the root say of a server.
