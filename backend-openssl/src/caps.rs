@@ -112,6 +112,8 @@ fn cipher_suites() -> Result<Vec<CipherSuite>, ErrorStack> {
 
 /// The registered groups that the library takes, each under the first of its names that it knows.
 fn group_names() -> Result<Vec<(Group, &'static str)>, ErrorStack> {
+    // Every configuration is checked against the capabilities before its context is made.
+    library::before_the_first_context()?;
     let mut context = SslContextBuilder::new(SslMethod::tls())?;
     let mut names = Vec::new();
     for &group in PREFERRED_GROUPS.iter().chain(Group::REGISTERED) {

@@ -7,7 +7,8 @@ use openssl::ssl::SslOptions;
 use tls_core::{BuildInfo, Support};
 
 pub(crate) use this::{
-    TRAITS, issue_no_tickets, meaning_here, requested_server_name, verify_peers, watch_server_name,
+    TRAITS, before_the_first_context, issue_no_tickets, meaning_here, requested_server_name,
+    verify_peers, watch_server_name,
 };
 
 /// What one library has and the other lacks.
@@ -72,6 +73,11 @@ mod this {
         undecodable: 13 | COMMON,
     };
 
+    /// OpenSSL needs nothing.
+    pub(crate) fn before_the_first_context() -> Result<(), ErrorStack> {
+        Ok(())
+    }
+
     /// Makes a server issue no TLS 1.3 tickets, neither stateless nor stateful.
     pub(crate) fn issue_no_tickets(context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
         context.set_num_tickets(0)
@@ -97,7 +103,9 @@ mod this {
     use std::ffi::c_int;
 
     use openssl::error::ErrorStack;
-    use openssl::ssl::{NameType, SslContextBuilder, SslOptions, SslRef, SslVerifyMode};
+    use openssl::ssl::{
+        NameType, SslContext, SslContextBuilder, SslOptions, SslRef, SslVerifyMode,
+    };
     use openssl::x509::{X509PurposeId, X509StoreContext, X509StoreContextRef, X509VerifyResult};
     use tls_core::iana::AlertDescription;
     use tls_core::{ErrorKind, SharedParameter, Support};
@@ -125,6 +133,12 @@ mod this {
     const WRITING_SERVER_HELLO: &str = "3WSH_A";
     /// `SSL_R_UNKNOWN`.
     const UNKNOWN: c_int = 999;
+
+    /// LibreSSL frees what a context holds for its callbacks only if a place for such things was
+    /// known when the context was made.
+    pub(crate) fn before_the_first_context() -> Result<(), ErrorStack> {
+        SslContext::new_ex_index::<()>().map(|_| ())
+    }
 
     /// LibreSSL never issues TLS 1.3 tickets.
     pub(crate) fn issue_no_tickets(_: &mut SslContextBuilder) -> Result<(), ErrorStack> {
