@@ -271,7 +271,8 @@ impl Engine {
 
     /// Queues a KeyUpdate that asks for the peer's, under the old keys, and takes the new ones.
     /// rustls queues it whatever it holds already, so the caller looks at the bound. It fails while
-    /// a handshake message of the peer's is there in part, as at any change of keys.
+    /// a handshake message of the peer's is there in part, as at any change of keys; whether one is,
+    /// rustls tells nobody, so that this is fatal where the trait would have `WantRead`.
     pub(crate) fn request_key_update(&mut self) -> Result<(), Failed> {
         // An answer that found no room was sealed before.
         self.send_reply()?;

@@ -76,7 +76,8 @@ pub trait Session: Debug + Send {
     /// Does no I/O: the message is pending output, and leaves with the next `drain`, `flush`,
     /// `write` or `shutdown`. `Complete` once it is queued. Nothing is queued, and the call is to be
     /// repeated, after `WantWrite`, when the bound on pending output is reached (K4), and after
-    /// `WantRead`, when the engine must first see the rest of a message that has begun. With
+    /// `WantRead`, when the engine must first see the rest of a message that has begun: rustls does
+    /// not tell that it must, and the session fails with `Protocol` instead. With
     /// [`SocketTransport::Plain`](crate::config::SocketTransport::Plain) the engine holds one
     /// message at the most, so that `WantWrite` comes as soon as the socket has not taken the one
     /// before; a reply that was owed is sent first, and a `read` may send the message too. There the
