@@ -28,6 +28,25 @@ fn thirty_two_key_updates_are_taken_and_answered() {
     assert_eq!(server.read_all().unwrap(), b"hello");
 }
 
+/// Not what the trait promises, which is `WantRead`: rustls does not tell that it holds a part of a
+/// message.
+#[test]
+fn a_request_for_new_keys_within_a_message_is_fatal() {
+    let (_, server) = contexts(VERSIONS[1]);
+    let (mut client, mut server) = forged_client(&server);
+    let (start, rest) = KEY_UPDATE.split_at(3);
+    server.inbox = client.record(ContentType::Handshake, start);
+    assert_eq!(server.read_all().unwrap(), b"");
+    let status = server.session.request_key_update().unwrap();
+    assert_eq!(status, Status::WantWrite, "an alert is to leave first");
+    let alert = [FATAL, AlertDescription::UNEXPECTED_MESSAGE.0];
+    let said = client.open(&server.drained());
+    assert_eq!(said, (ContentType::Alert, alert.to_vec()));
+    server.inbox = client.record(ContentType::Handshake, rest);
+    let error = server.read_error(&mut Vec::new());
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
 /// rustls has no alert for this: the session ends without one.
 #[test]
 fn one_key_update_more_is_fatal() {
