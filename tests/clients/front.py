@@ -1,10 +1,12 @@
 """`polytls` as the program under test, and what all groups of checks share."""
 
 import contextlib
+import functools
 import os
 import signal
 import socket
 import ssl
+import subprocess
 
 from harness import HOST, Program, expect, free_port, wait_until
 from origin import Digest, Echo, Origin, SpeaksFirst
@@ -25,9 +27,13 @@ class Setup:
     def __str__(self):
         return f"{self.backend}/{self.mode}"
 
-    @property
+    @functools.cached_property
     def engine(self):
-        """`rustls` for `rustls-ring` too: what differs is the cryptography alone."""
+        """`rustls` for `rustls-ring` too: what differs is the cryptography alone. `libressl` where
+        the backend `openssl` is over LibreSSL."""
+        told = subprocess.run([self.binary, "backends"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        if f"{self.backend}: LibreSSL " in told:
+            return "libressl"
         return self.backend.split("-")[0]
 
     def choice(self):

@@ -158,7 +158,8 @@ def resumes(front, version):
         session = client.session
         expect(not client.session_reused, "the first connection was resumed")
     with front.connect(context=context, session=session) as client:
-        expect(client.session_reused, "the second connection was not resumed")
+        resumed = not (front.setup.engine == "libressl" and version == "1.3")
+        expect_equal(client.session_reused, resumed, "whether the second connection was resumed")
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         expect(read_to_end(client).endswith(b"hello from the origin\n"), "no answer")
 
