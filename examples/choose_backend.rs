@@ -7,21 +7,21 @@
 
 use std::error::Error;
 
-use polytls::config::{Identity, Roots};
-use polytls::pki_types::PrivateKeyDer;
-use polytls::{BufferSession, ClientConfig, DynBackend, ServerConfig, SessionOptions, Status};
+use polytls::{BufferSession, ClientConfig, ServerConfig, SessionOptions, Status};
+
+mod common;
 
 fn main() -> Result<(), Box<dyn Error>> {
     for backend in polytls::backends() {
         println!("compiled in: {}, {}", backend.name(), backend.build_info());
     }
     let mut names = std::env::args().skip(1);
-    let client = choose(names.next())?;
-    let server = choose(names.next())?;
+    let client = common::backend(names.next())?;
+    let server = common::backend(names.next())?;
 
-    let (identity, roots) = self_signed("localhost")?;
-    let server = server.server(ServerConfig::new(identity))?;
-    let client = client.client(ClientConfig::new(roots))?;
+    let authority = common::Authority::new("an authority")?;
+    let server = server.server(ServerConfig::new(authority.server("localhost")?))?;
+    let client = client.client(ClientConfig::new(authority.roots()))?;
     let mut server = Side::new(server.buffer_session(SessionOptions::new())?);
     let mut client = Side::new(client.buffer_session(SessionOptions::to_server("localhost")?)?);
 
@@ -36,17 +36,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         String::from_utf8_lossy(&server.read()?)
     );
     Ok(())
-}
-
-/// The backend of this name, or the first that is compiled in.
-fn choose(name: Option<String>) -> Result<Box<dyn DynBackend>, Box<dyn Error>> {
-    match name {
-        Some(name) => Ok(polytls::backend(&name)?),
-        None => {
-            let first = polytls::backends().into_iter().next();
-            Ok(first.ok_or("no backend is compiled in")?)
-        }
-    }
 }
 
 /// A session, and what is on its way to and from it.
@@ -120,13 +109,4 @@ fn shake_hands(client: &mut Side, server: &mut Side) -> Result<(), Box<dyn Error
 /// The network.
 fn carry(from: &mut Side, to: &mut Side) {
     to.received.append(&mut from.to_send);
-}
-
-/// A server's identity, and the roots of a client that trusts it.
-fn self_signed(name: &str) -> Result<(Identity, Roots), Box<dyn Error>> {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()])?;
-    let certificate = made.cert.der().clone();
-    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let identity = Identity::from_der(vec![certificate.clone()], key)?;
-    Ok((identity, Roots::given([certificate])))
 }
