@@ -1,10 +1,13 @@
 //! The inverse check: asking a backend for what it says it lacks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tls_core::config::{ClientAuthentication, Roots, SocketTransport};
+use tls_core::config::{
+    ClientAuthentication, PeerVerification, Roots, SocketTransport, UnverifiedPeer, Verifier,
+};
 use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
-use tls_core::{ClientConfig, ErrorKind, Feature, Result, ServerConfig, SessionOptions};
+use tls_core::{ClientConfig, ErrorKind, Feature, Result, ServerConfig, SessionOptions, Verdict};
 
 use crate::case::{CaseResult, Failure, Mode, describe};
 use crate::pki::SERVER_IP;
@@ -90,6 +93,17 @@ fn ask(scene: &Scene<'_>, feature: Feature) -> CaseResult<Option<Result<()>>> {
         Feature::ClientAuthentication => server(scene, |config| {
             config.client_authentication = ClientAuthentication::Required(scene.pki.roots());
         }),
+        Feature::Verifier => client(scene, |config| {
+            config.peer_verification = PeerVerification::Verifier(Arc::new(Careless));
+        }),
+        Feature::SuspendedVerificationClient => client(scene, |config| {
+            config.peer_verification = PeerVerification::Suspended;
+        }),
+        Feature::SuspendedVerificationServer => server(scene, |config| {
+            config.client_authentication = ClientAuthentication::Required(scene.pki.roots());
+            config.peer_verification = PeerVerification::Suspended;
+        }),
+        Feature::LateClientCredentials => client(scene, |config| config.late_credentials = true),
         Feature::SessionCacheSize => server(scene, |config| {
             config.resumption.tickets = false;
             config.resumption.cache_size = 1;
@@ -100,6 +114,16 @@ fn ask(scene: &Scene<'_>, feature: Feature) -> CaseResult<Option<Result<()>>> {
         Feature::StatelessTickets => server(scene, |config| config.resumption.tickets = true),
         _ => return Ok(None),
     }))
+}
+
+/// Takes everybody.
+#[derive(Debug)]
+struct Careless;
+
+impl Verifier for Careless {
+    fn verify(&self, _: &UnverifiedPeer<'_>) -> Verdict {
+        Verdict::Accept
+    }
 }
 
 fn client(scene: &Scene<'_>, change: impl FnOnce(&mut ClientConfig)) -> Result<()> {

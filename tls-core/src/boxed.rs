@@ -9,6 +9,7 @@ use crate::session::{BufferSession, Role, Session};
 #[cfg(unix)]
 use crate::session::{DetachError, Detached, SocketSession};
 use crate::status::{Progress, Status};
+use crate::support::forward_suspensions;
 
 impl<S: Session + ?Sized> Session for Box<S> {
     fn role(&self) -> Role {
@@ -42,6 +43,8 @@ impl<S: Session + ?Sized> Session for Box<S> {
     fn request_key_update(&mut self) -> Result<Status> {
         (**self).request_key_update()
     }
+
+    forward_suspensions!(self => (**self), (**self));
 
     fn is_handshake_complete(&self) -> bool {
         (**self).is_handshake_complete()

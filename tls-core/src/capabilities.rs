@@ -126,6 +126,14 @@ features! {
     client_certificate ClientCertificate;
     /// A server that asks for a certificate, optional or required.
     client_authentication ClientAuthentication;
+    /// A verifier of the caller's that decides about peers, on either side.
+    verifier Verifier;
+    /// Clients that are suspended until the caller has decided about the server.
+    suspended_verification_client SuspendedVerificationClient;
+    /// Servers that are suspended until the caller has decided about the client.
+    suspended_verification_server SuspendedVerificationServer;
+    /// Clients that are suspended, when the server asks for a certificate, until they are given one.
+    late_client_credentials LateClientCredentials;
     /// The trust roots of the system.
     system_roots SystemRoots;
     /// Resumption in TLS 1.2 (RFC 5246 section 7.4.1.2, RFC 5077).

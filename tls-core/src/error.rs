@@ -277,6 +277,41 @@ pub enum CertificateProblem {
     WrongPurpose,
 }
 
+impl CertificateProblem {
+    /// The alert that a peer gets whose certificate is rejected for this, RFC 8446 section 6.2: the
+    /// same from every backend, and with TLS 1.2 too. Where a library refuses a certificate on its
+    /// own, it may choose another of those that fit.
+    pub const fn alert(self) -> AlertDescription {
+        match self {
+            Self::Expired | Self::NotYetValid => AlertDescription::CERTIFICATE_EXPIRED,
+            Self::Revoked => AlertDescription::CERTIFICATE_REVOKED,
+            Self::UnknownIssuer => AlertDescription::UNKNOWN_CA,
+            Self::WrongPurpose => AlertDescription::UNSUPPORTED_CERTIFICATE,
+            Self::Other => AlertDescription::CERTIFICATE_UNKNOWN,
+            Self::BadEncoding
+            | Self::BadSignature
+            | Self::Missing
+            | Self::NameMismatch
+            | Self::Weak => AlertDescription::BAD_CERTIFICATE,
+        }
+    }
+
+    /// Every problem.
+    pub const ALL: &'static [Self] = &[
+        Self::BadEncoding,
+        Self::BadSignature,
+        Self::Expired,
+        Self::Missing,
+        Self::NameMismatch,
+        Self::NotYetValid,
+        Self::Other,
+        Self::Revoked,
+        Self::UnknownIssuer,
+        Self::Weak,
+        Self::WrongPurpose,
+    ];
+}
+
 /// What is wrong with a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
@@ -287,6 +322,9 @@ pub enum ConfigProblem {
     /// A certificate cannot be read or decoded.
     #[error("a bad certificate")]
     Certificate,
+    /// Two settings exclude each other.
+    #[error("settings that exclude each other")]
+    Conflict,
     /// A list that must name something is empty.
     #[error("an empty list")]
     EmptyList,
@@ -398,6 +436,12 @@ pub enum Operation {
     /// `request_key_update`.
     #[error("key update")]
     KeyUpdate,
+    /// Deciding about the peer's certificate.
+    #[error("verdict")]
+    Validate,
+    /// Choosing the client's certificate.
+    #[error("client certificate")]
+    Credentials,
     /// Taking the descriptor out of a session.
     #[error("detach")]
     Detach,

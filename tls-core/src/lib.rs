@@ -29,7 +29,7 @@ pub use rustls_pki_types as pki_types;
 
 pub use backend::{Backend, BuildInfo, Context, DynBackend, DynContext};
 pub use capabilities::{Capabilities, Feature, Support};
-pub use config::{ClientConfig, ServerConfig, SessionOptions};
+pub use config::{ClientConfig, ServerConfig, SessionOptions, Verdict};
 pub use error::{
     Alert, AlertDirection, CertificateProblem, ConfigProblem, Error, ErrorKind, Misuse, Operation,
     Result, SharedParameter, Source,

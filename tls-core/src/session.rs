@@ -14,6 +14,15 @@
 //! * **K9, no panic** reaches the caller from anything a peer sends.
 //! * **K11, unsupported is loud.** What is outside the backend's capabilities is refused when the
 //!   context is built, or at the call before the engine is touched; never ignored.
+//! * **K13, suspensions are durable.** While a session waits for its caller (`WantCredentials`,
+//!   `NeedsCertificateValidation`), `handshake` gives that status on every call, and once a handshake
+//!   is complete `read`, `write` and `shutdown` do too; before, they are `Misuse` as ever. Such calls
+//!   consume nothing and emit nothing, once what was pending before has left (`WantWrite`). The end of
+//!   the transport, and its errors, are told after the answer. The answer may come from another
+//!   thread, with the session moved there; the next call goes on, and needs no input.
+//! * **K14, verification is never skipped.** After the peer's certificate nothing of the handshake
+//!   leaves before the verdict, no data is delivered or taken, and nothing that could be resumed is
+//!   kept or given away.
 //! * **K16, one step per call.** Work is bounded by the bytes given or held; counts are true;
 //!   one-byte input and one-byte output make progress.
 //! * **K18.** A TLS 1.3 client that writes before it has read its tickets works.
@@ -28,7 +37,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustls_pki_types::CertificateDer;
 
-use crate::error::{Error, Result};
+use crate::config::{Identity, Verdict};
+use crate::error::{CertificateProblem, Error, Misuse, Operation, Result};
 use crate::facts::Facts;
 use crate::iana::{CipherSuite, Group, ProtocolVersion};
 use crate::status::{Progress, Status};
@@ -100,6 +110,69 @@ pub trait Session: Debug + Send {
     /// KeyUpdate; and the session's failure.
     fn request_key_update(&mut self) -> Result<Status>;
 
+    /// The certificates that the peer presents and nobody has accepted, leaf first; only while the
+    /// session gives [`NeedsCertificateValidation`](Status::NeedsCertificateValidation).
+    fn unverified_peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        None
+    }
+
+    /// What the library's own verification of that chain came to; only while the session gives
+    /// [`NeedsCertificateValidation`](Status::NeedsCertificateValidation). It was made when the
+    /// session was suspended, and is not made again.
+    fn default_validation(&self) -> Option<std::result::Result<(), CertificateProblem>> {
+        None
+    }
+
+    /// Decides about the peer as the library's own verification did, and gives what that was. The
+    /// next call of the session acts on it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::set_validation_result`].
+    fn accept_with_default_validation(
+        &mut self,
+    ) -> Result<std::result::Result<(), CertificateProblem>> {
+        let Some(outcome) = self.default_validation() else {
+            return Err(unasked(self, Operation::Validate));
+        };
+        self.set_validation_result(outcome.into())?;
+        Ok(outcome)
+    }
+
+    /// Decides about the peer whose certificate waits for it. The next call of the session acts on
+    /// it: after [`Verdict::Reject`] the peer gets the problem's alert, and the session fails with
+    /// `Certificate`, as after any fatal error (K5); its facts stay `None`.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(NotSuspended)` unless the session gives
+    /// [`NeedsCertificateValidation`](Status::NeedsCertificateValidation), which leaves it as it
+    /// was; and the session's failure.
+    fn set_validation_result(&mut self, _verdict: Verdict) -> Result<()> {
+        Err(unasked(self, Operation::Validate))
+    }
+
+    /// The distinguished names of the authorities whose certificates the server takes, in DER, as it
+    /// sent them; there may be none. `None` until the session has given
+    /// [`WantCredentials`](Status::WantCredentials); constant afterwards.
+    fn acceptable_issuers(&self) -> Option<&[Vec<u8>]> {
+        None
+    }
+
+    /// Names the certificate to present to the server that asks for one, or none. The next call of
+    /// the session acts on it. Nobody but this session ever uses it. A session asks once at the most
+    /// in a handshake.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(NotSuspended)` unless the session gives
+    /// [`WantCredentials`](Status::WantCredentials); `Config` if the certificate or key cannot be
+    /// used, or do not belong together, which leaves the session suspended; and the session's
+    /// failure.
+    fn set_client_certificate(&mut self, _identity: Option<Identity>) -> Result<()> {
+        Err(unasked(self, Operation::Credentials))
+    }
+
     /// Whether `handshake` has given `Complete`.
     fn is_handshake_complete(&self) -> bool {
         self.facts().is_some()
@@ -138,6 +211,15 @@ pub trait Session: Debug + Send {
     /// The peer's verified chain, leaf first; see [`Facts::peer_certificates`].
     fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.facts()?.peer_certificates.as_deref()
+    }
+}
+
+/// The answer to an answer that nobody has asked for.
+#[cold]
+fn unasked<S: Session + ?Sized>(session: &S, operation: Operation) -> Error {
+    match session.failure() {
+        Some(failure) => failure.clone(),
+        None => Error::misuse(Misuse::NotSuspended, operation),
     }
 }
 

@@ -5,8 +5,8 @@ use std::ops::Deref;
 use rustls_pki_types::ServerName;
 
 use super::{
-    ClientConfig, Dangerous, Parameters, ServerConfig, ServerResumption, SessionOptions,
-    SocketTransport,
+    ClientAuthentication, ClientConfig, Dangerous, Parameters, PeerVerification, ServerConfig,
+    ServerResumption, SessionOptions, SocketTransport,
 };
 use crate::capabilities::{Capabilities, Feature};
 use crate::error::{ConfigProblem, Error, Result};
@@ -52,7 +52,13 @@ impl ClientConfig {
     /// use; both say what exactly is wrong.
     pub fn check(self, capabilities: &Capabilities) -> Result<Checked<Self>> {
         check_parameters(&self.parameters, capabilities)?;
-        if self.roots.is_empty() && !self.dangerous.accept_any_certificate {
+        check_verification(
+            &self.peer_verification,
+            Feature::SuspendedVerificationClient,
+            capabilities,
+        )?;
+        let decided = self.peer_verification.is_custom();
+        if self.roots.is_empty() && !self.dangerous.accept_any_certificate && !decided {
             return Err(Error::config(
                 ConfigProblem::TrustRoots,
                 "a client needs trust roots to verify servers against",
@@ -63,6 +69,16 @@ impl ClientConfig {
         }
         if self.identity.is_some() {
             capabilities.require(Feature::ClientCertificate)?;
+        }
+        if self.late_credentials {
+            capabilities.require(Feature::ClientCertificate)?;
+            capabilities.require(Feature::LateClientCredentials)?;
+            if self.identity.is_some() {
+                return Err(Error::config(
+                    ConfigProblem::Conflict,
+                    "a client that is asked late for its certificate takes none beforehand",
+                ));
+            }
         }
         capabilities.require(if self.send_sni {
             Feature::Sni
@@ -116,9 +132,21 @@ impl ServerConfig {
     /// As [`ClientConfig::check`].
     pub fn check(self, capabilities: &Capabilities) -> Result<Checked<Self>> {
         check_parameters(&self.parameters, capabilities)?;
+        check_verification(
+            &self.peer_verification,
+            Feature::SuspendedVerificationServer,
+            capabilities,
+        )?;
+        let decided = self.peer_verification.is_custom();
+        if decided && matches!(self.client_authentication, ClientAuthentication::None) {
+            return Err(Error::config(
+                ConfigProblem::Conflict,
+                "a server that asks for no client certificates has none to decide about",
+            ));
+        }
         if let Some(roots) = self.client_authentication.roots() {
             capabilities.require(Feature::ClientAuthentication)?;
-            if roots.system || roots.given.is_empty() {
+            if roots.system || roots.given.is_empty() && !decided {
                 return Err(Error::config(
                     ConfigProblem::TrustRoots,
                     "a server that asks for client certificates needs roots of its own to verify \
@@ -145,6 +173,18 @@ impl Checked<ServerConfig> {
             ));
         }
         Ok(())
+    }
+}
+
+fn check_verification(
+    verification: &PeerVerification,
+    suspended: Feature,
+    capabilities: &Capabilities,
+) -> Result<()> {
+    match verification {
+        PeerVerification::Default => Ok(()),
+        PeerVerification::Verifier(_) => capabilities.require(Feature::Verifier),
+        PeerVerification::Suspended => capabilities.require(suspended),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration of clients.
 
-use super::{Identity, Parameters, Roots};
+use super::{Identity, Parameters, PeerVerification, Roots};
 
 /// The configuration of a client context.
 ///
@@ -13,8 +13,18 @@ pub struct ClientConfig {
     pub parameters: Parameters,
     /// The roots that server certificates must lead to.
     pub roots: Roots,
+    /// Who decides about the server's certificate; the library, by default.
+    pub peer_verification: PeerVerification,
     /// The certificate to present if the server asks for one.
     pub identity: Option<Identity>,
+    /// Whether a session whose server asks for a certificate is suspended with
+    /// [`WantCredentials`](crate::Status::WantCredentials) until
+    /// [`set_client_certificate`](crate::Session::set_client_certificate) names one, or none; off
+    /// by default, and only without an `identity`.
+    ///
+    /// What a session presents stays with it. A handshake in which the server asked leaves nothing
+    /// to be resumed, so that no later session takes over what was chosen for this one.
+    pub late_credentials: bool,
     /// Whether to send the server name indication (RFC 6066 section 3); on by default. IP
     /// addresses are never sent.
     pub send_sni: bool,
@@ -30,7 +40,9 @@ impl ClientConfig {
         Self {
             parameters: Parameters::default(),
             roots,
+            peer_verification: PeerVerification::Default,
             identity: None,
+            late_credentials: false,
             send_sni: true,
             resumption: ClientResumption::default(),
             dangerous: Dangerous::default(),

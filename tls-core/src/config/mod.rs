@@ -7,6 +7,7 @@ mod parameters;
 mod pem;
 mod roots;
 mod server;
+mod verification;
 
 pub use check::Checked;
 pub use client::{ClientConfig, ClientResumption, Dangerous};
@@ -14,6 +15,7 @@ pub use identity::Identity;
 pub use parameters::{DEFAULT_PENDING_OUTPUT_BOUND, Parameters, SocketTransport};
 pub use roots::Roots;
 pub use server::{ClientAuthentication, ServerConfig, ServerResumption};
+pub use verification::{PeerVerification, UnverifiedPeer, Verdict, Verifier};
 
 use rustls_pki_types::ServerName;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Identity, Parameters, Roots};
+use super::{Identity, Parameters, PeerVerification, Roots};
 
 /// The configuration of a server context.
 ///
@@ -16,6 +16,9 @@ pub struct ServerConfig {
     pub identity: Identity,
     /// Whether clients are asked for a certificate.
     pub client_authentication: ClientAuthentication,
+    /// Who decides about the certificates of clients; the library, by default. Nobody else can if
+    /// clients are not asked for one.
+    pub peer_verification: PeerVerification,
     /// Whether and how sessions are resumed.
     pub resumption: ServerResumption,
 }
@@ -27,6 +30,7 @@ impl ServerConfig {
             parameters: Parameters::default(),
             identity,
             client_authentication: ClientAuthentication::None,
+            peer_verification: PeerVerification::Default,
             resumption: ServerResumption::default(),
         }
     }

@@ -155,7 +155,8 @@ impl<B: BufferSession> Driver<B> {
         if let Some(error) = &self.failure {
             return Err(error.clone());
         }
-        if self.complete && self.session.failure().is_none() {
+        let suspended = self.session.unverified_peer_certificates().is_some();
+        if self.complete && self.session.failure().is_none() && !suspended {
             return Ok(Status::Complete);
         }
         // What an earlier call could not send goes before any new input (K1). A session that has

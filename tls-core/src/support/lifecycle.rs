@@ -1,5 +1,6 @@
 //! Where a session stands: the rules of the contract that do not depend on the engine.
 
+use super::suspension::Suspension;
 use crate::capabilities::{Feature, Support};
 use crate::error::{Error, ErrorKind, Misuse, Operation, Result};
 use crate::facts::Facts;
@@ -30,6 +31,8 @@ pub struct Lifecycle {
     unwritten_updates: u8,
     /// KeyUpdates that ask for the peer's, since application data was last read.
     unread_updates: u8,
+    /// Only on sessions that were ever suspended.
+    suspension: Option<Box<Suspension>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +62,9 @@ impl Lifecycle {
         if let Some(verdict) = self.gate_failure(pending_output) {
             return Some(verdict);
         }
+        if let Some(status) = self.suspended(pending_output) {
+            return Some(Ok(status));
+        }
         self.facts.as_ref().map(|_| Ok(Status::Complete))
     }
 
@@ -72,6 +78,9 @@ impl Lifecycle {
         }
         if self.facts.is_none() {
             return Some(Err(incomplete(Operation::Read)));
+        }
+        if let Some(status) = self.suspended(pending_output) {
+            return Some(Ok(status));
         }
         if plaintext_len == 0 {
             return Some(Ok(Status::Complete));
@@ -92,6 +101,9 @@ impl Lifecycle {
         if self.facts.is_none() {
             return Some(Err(incomplete(Operation::Write)));
         }
+        if let Some(status) = self.suspended(pending_output) {
+            return Some(Ok(status));
+        }
         if self.is_closing() {
             return Some(Err(Error::misuse(
                 Misuse::WriteAfterShutdown,
@@ -108,9 +120,10 @@ impl Lifecycle {
         if let Some(verdict) = self.gate_failure(pending_output) {
             return Some(verdict);
         }
-        self.facts
-            .is_none()
-            .then(|| Err(incomplete(Operation::Shutdown)))
+        if self.facts.is_none() {
+            return Some(Err(incomplete(Operation::Shutdown)));
+        }
+        self.suspended(pending_output).map(Ok)
     }
 
     /// What `request_key_update` gives without touching the engine, if anything: `support` is the
@@ -129,6 +142,9 @@ impl Lifecycle {
         let Some(facts) = &self.facts else {
             return Some(Err(incomplete(operation)));
         };
+        if let Some(status) = self.suspended(pending_output) {
+            return Some(Ok(status));
+        }
         if self.is_closing() {
             return Some(Err(Error::misuse(Misuse::WriteAfterShutdown, operation)));
         }
@@ -229,6 +245,14 @@ impl Lifecycle {
             CloseNotify::Sent if quiet || self.close_notify_received => Status::Closed,
             CloseNotify::Sent => Status::Complete,
         }
+    }
+
+    pub(super) fn suspension(&self) -> Option<&Suspension> {
+        self.suspension.as_deref()
+    }
+
+    pub(super) fn suspension_mut(&mut self) -> &mut Suspension {
+        self.suspension.get_or_insert_default()
     }
 
     /// The peer's authenticated close_notify was seen.

@@ -10,6 +10,7 @@ mod plaintext;
 mod pump;
 mod record;
 mod store;
+mod suspension;
 mod transport;
 
 #[cfg(unix)]
@@ -22,4 +23,5 @@ pub use store::BoundedStore;
 
 pub(crate) use driver::Driver;
 pub(crate) use plaintext::Joined;
+pub(crate) use suspension::forward_suspensions;
 pub(crate) use transport::Transport;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::descriptor::{Descriptor, check_nonblocking, receive, send};
 use super::driver::Driver;
 use super::plaintext::Joined;
+use super::suspension::forward_suspensions;
 use super::transport::Transport;
 use crate::error::{Error, Misuse, Operation, Result};
 use crate::facts::Facts;
@@ -188,4 +189,6 @@ impl<S: BufferSession> Session for SocketPump<'_, S> {
     fn request_key_update(&mut self) -> Result<Status> {
         self.driver.request_key_update()
     }
+
+    forward_suspensions!(self => self.driver.session(), self.driver.session_mut());
 }

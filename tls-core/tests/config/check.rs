@@ -1,13 +1,17 @@
 //! The check of a configuration against capabilities: each refusal, and its words.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tls_core::config::{ClientAuthentication, Identity, Roots, SocketTransport};
+use tls_core::config::{
+    ClientAuthentication, Identity, PeerVerification, Roots, SocketTransport, UnverifiedPeer,
+    Verifier,
+};
 use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
 use tls_core::pki_types::CertificateDer;
 use tls_core::{
     Capabilities, ClientConfig, ConfigProblem, Error, ErrorKind, Feature, ServerConfig,
-    SessionOptions, Support,
+    SessionOptions, Support, Verdict,
 };
 
 use super::sentence;
@@ -58,6 +62,10 @@ fn slot(capabilities: &mut Capabilities, feature: Feature) -> &mut Support {
         Feature::QuietShutdown => &mut capabilities.quiet_shutdown,
         Feature::PendingOutputBound => &mut capabilities.pending_output_bound,
         Feature::KeyUpdate => &mut capabilities.key_update,
+        Feature::Verifier => &mut capabilities.verifier,
+        Feature::SuspendedVerificationClient => &mut capabilities.suspended_verification_client,
+        Feature::SuspendedVerificationServer => &mut capabilities.suspended_verification_server,
+        Feature::LateClientCredentials => &mut capabilities.late_client_credentials,
         other => panic!("{other} is new: add it here"),
     }
 }
@@ -78,6 +86,20 @@ fn client() -> ClientConfig {
 
 fn server() -> ServerConfig {
     ServerConfig::new(identity())
+}
+
+/// Takes everybody.
+#[derive(Debug)]
+struct Careless;
+
+impl Verifier for Careless {
+    fn verify(&self, _: &UnverifiedPeer<'_>) -> Verdict {
+        Verdict::Accept
+    }
+}
+
+fn verifier() -> PeerVerification {
+    PeerVerification::Verifier(Arc::new(Careless))
 }
 
 /// The refusal of the configuration after this change, for both roles where it concerns both.
@@ -109,6 +131,10 @@ fn the_defaults_pass() {
         Feature::SessionTimeout,
         Feature::Tls12CipherSuites,
         Feature::Tls13CipherSuites,
+        Feature::Verifier,
+        Feature::SuspendedVerificationClient,
+        Feature::SuspendedVerificationServer,
+        Feature::LateClientCredentials,
     ];
     for feature in unused {
         client().check(&without(feature)).unwrap();
@@ -161,6 +187,14 @@ fn a_client_setting_the_backend_lacks_is_refused_by_name() {
             c.identity = Some(identity())
         }),
         (Feature::SessionCacheSize, |_| {}),
+        (Feature::Verifier, |c| c.peer_verification = verifier()),
+        (Feature::SuspendedVerificationClient, |c| {
+            c.peer_verification = PeerVerification::Suspended;
+        }),
+        (Feature::LateClientCredentials, |c| {
+            c.late_credentials = true
+        }),
+        (Feature::ClientCertificate, |c| c.late_credentials = true),
     ];
     for &(feature, change) in changes {
         let mut changed = client();
@@ -186,6 +220,14 @@ fn a_server_setting_the_backend_lacks_is_refused_by_name() {
         }),
         (Feature::StatelessTickets, |_| {}),
         (Feature::SessionCacheSize, |c| c.resumption.tickets = false),
+        (Feature::Verifier, |c| {
+            c.client_authentication = ClientAuthentication::Optional(Roots::given([root()]));
+            c.peer_verification = verifier();
+        }),
+        (Feature::SuspendedVerificationServer, |c| {
+            c.client_authentication = ClientAuthentication::Required(Roots::given([root()]));
+            c.peer_verification = PeerVerification::Suspended;
+        }),
     ];
     for &(feature, change) in changes {
         let mut changed = server();
@@ -317,6 +359,38 @@ fn trust_must_come_from_somewhere() {
             let said = sentence(&error, config(ConfigProblem::TrustRoots));
             assert!(said.contains("never the system's"), "{said}");
         }
+    }
+}
+
+#[test]
+fn whoever_decides_may_do_without_roots_but_never_with_those_of_the_system() {
+    for decides in [verifier(), PeerVerification::Suspended] {
+        let mut pinned = ClientConfig::new(Roots::given([]));
+        pinned.peer_verification = decides.clone();
+        pinned.check(&all()).unwrap();
+
+        let mut pinned = server();
+        pinned.client_authentication = ClientAuthentication::Required(Roots::given([]));
+        pinned.peer_verification = decides.clone();
+        pinned.clone().check(&all()).unwrap();
+        pinned.client_authentication = ClientAuthentication::Required(Roots::system());
+        let error = pinned.check(&all()).unwrap_err();
+        sentence(&error, config(ConfigProblem::TrustRoots));
+    }
+}
+
+#[test]
+fn settings_that_exclude_each_other_are_refused() {
+    let mut twice = client();
+    twice.identity = Some(identity());
+    twice.late_credentials = true;
+    let error = twice.check(&all()).unwrap_err();
+    sentence(&error, config(ConfigProblem::Conflict));
+    for decides in [verifier(), PeerVerification::Suspended] {
+        let mut nobody = server();
+        nobody.peer_verification = decides;
+        let error = nobody.check(&all()).unwrap_err();
+        sentence(&error, config(ConfigProblem::Conflict));
     }
 }
 
