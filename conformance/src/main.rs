@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use conformance::gaps::Gaps;
-use conformance::{Case, Filter, Modes, SelfTest, Suite, Versions, cases};
+use conformance::{Case, Filter, Modes, Report, SelfTest, Suite, Versions, cases};
 use tls_core::DynBackend;
 
 /// Holds a backend to the contract.
@@ -34,6 +34,9 @@ struct Arguments {
     /// Multiplies what each run may take, where a tool slows the engine down.
     #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     patience: u32,
+    /// Runs everything so many times, and expects the same of each.
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "self_test")]
+    repeat: u32,
     /// Known failures; by default those in the backend's own folder.
     #[arg(long, value_name = "FILE")]
     gaps: Option<PathBuf>,
@@ -69,16 +72,34 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     }
     let report = suite.run();
     print(&report)?;
+    let repeated = repeat(&suite, &report, arguments.repeat)?;
     if let Some(path) = &arguments.json {
         let json = report.to_json().map_err(|error| error.to_string())?;
         fs::write(path, json + "\n").map_err(|error| cannot(path, "written", &error))?;
     }
     if !arguments.self_test {
-        return Ok(report.is_green());
+        return Ok(report.is_green() && repeated);
     }
     let test = SelfTest::run(&backend, &report);
     print(&test)?;
     Ok(report.is_green() && test.is_green())
+}
+
+/// Runs the suite again until it has run so many times: whether each came to the same as the first.
+fn repeat(suite: &Suite, first: &Report, times: u32) -> Result<bool, String> {
+    let mut flakes = 0;
+    for time in 2..=times {
+        for flake in first.differences(&suite.run()) {
+            flakes += 1;
+            print(&format_args!("flake in round {time}: {flake}\n"))?;
+        }
+    }
+    if times > 1 {
+        print(&format_args!(
+            "{times} rounds, {flakes} runs unlike the first\n"
+        ))?;
+    }
+    Ok(flakes == 0)
 }
 
 /// The backend named, else rustls if it is compiled in, else the only one.

@@ -49,6 +49,7 @@ struct JsonReport<'a> {
 #[derive(Serialize)]
 struct JsonRow<'a> {
     name: &'a str,
+    items: &'a [&'a str],
     mode: &'a str,
     version: &'a str,
     outcome: &'a str,
@@ -79,6 +80,28 @@ impl Report {
             .count()
     }
 
+    /// What came to something else in another report of the same suite: one line for each run.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let pairs = self.rows.iter().zip(&other.rows);
+        let mut lines: Vec<_> = pairs
+            .filter(|(one, two)| one.verdict.outcome != two.verdict.outcome)
+            .map(|(one, two)| {
+                format!(
+                    "{}: {} and then {}: {}",
+                    run_name(one.case, one.mode, one.version),
+                    one.verdict.outcome.name(),
+                    two.verdict.outcome.name(),
+                    two.verdict.reason
+                )
+            })
+            .collect();
+        if self.rows.len() != other.rows.len() {
+            let lengths = [self.rows.len(), other.rows.len()];
+            lines.push(format!("{} runs and then {}", lengths[0], lengths[1]));
+        }
+        lines
+    }
+
     /// The report as JSON, on one line.
     ///
     /// # Errors
@@ -93,6 +116,7 @@ impl Report {
                 .iter()
                 .map(|row| JsonRow {
                     name: row.case.name,
+                    items: row.case.items,
                     mode: row.mode.name(),
                     version: version_name(row.version),
                     outcome: row.verdict.outcome.name(),
@@ -164,5 +188,43 @@ impl fmt::Display for Totals {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cases;
+    use crate::verdict::Verdict;
+
+    fn report(outcome: Outcome) -> Report {
+        let case = cases::all().next().expect("there are cases");
+        Report {
+            backend: "one".to_owned(),
+            library: "One 1.0".to_owned(),
+            known_failures: 0,
+            rows: vec![Row {
+                case,
+                mode: Mode::Buffer,
+                version: ProtocolVersion::TLS1_3,
+                verdict: Verdict {
+                    outcome,
+                    reason: "because".to_owned(),
+                },
+            }],
+            problems: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_that_comes_to_something_else_is_told() {
+        let passed = report(Outcome::Passed);
+        assert!(passed.differences(&report(Outcome::Passed)).is_empty());
+        let lines = passed.differences(&report(Outcome::Failed));
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].contains("/buffer/1.3: passed and then failed: because"));
+        let mut shorter = report(Outcome::Passed);
+        shorter.rows.clear();
+        assert_eq!(passed.differences(&shorter), ["1 runs and then 0"]);
     }
 }

@@ -396,6 +396,7 @@ mod tests {
         assert_eq!(cases[0]["version"], "1.2");
         assert_eq!(cases[0]["outcome"], "verified_unsupported");
         assert!(cases[0]["name"].is_string() && cases[0]["reason"].is_string());
+        assert!(cases.iter().all(|case| case["items"].is_array()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 4.2.1, 6.2",
         clauses: &["K5"],
-        items: &["behaviours 82"],
+        items: &["behaviours 82", "behaviours 87"],
         requires: &[Feature::Tls12, Feature::Tls13],
         ..Case::new("alerts.no_version_in_common", no_version)
     },
@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 4.1.1, RFC 8422 5.1",
         clauses: &["K5"],
-        items: &["behaviours 82"],
+        items: &["behaviours 82", "behaviours 162"],
         requires: &[Feature::GroupsList],
         ..Case::new("alerts.no_group_in_common", no_group)
     },
@@ -57,7 +57,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 5.2, RFC 5246 7.2.2",
         clauses: &["K5"],
-        items: &["seed-api 49", "behaviours 81"],
+        items: &["seed-api 49", "behaviours 81", "behaviours 87"],
         ..Case::new("alerts.changed_record", changed_record)
     },
     Case {

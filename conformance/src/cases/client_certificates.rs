@@ -22,7 +22,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 4.4.2.4, RFC 5246 7.4.6",
         clauses: &["K14"],
-        items: &["seed-api 28", "behaviours 113"],
+        items: &["seed-api 28", "behaviours 87", "behaviours 113"],
         requires: REQUIRES,
         ..Case::new("client_certificates.required_and_missing", required_missing)
     },

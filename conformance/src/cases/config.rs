@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "contract K11",
         clauses: &["K11"],
-        items: &["seed-api 84", "behaviours 160"],
+        items: &["seed-api 84", "behaviours 125", "behaviours 160"],
         ..Case::new("config.parameters_out_of_range", parameters)
     },
     Case {
@@ -70,7 +70,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 4.2.7",
         clauses: &["K10", "K11"],
-        items: &["behaviours 161"],
+        items: &["behaviours 161", "behaviours 165"],
         requires: &[Feature::GroupsList],
         ..Case::new("config.every_group_listed_is_negotiated", every_group)
     },

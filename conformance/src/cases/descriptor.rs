@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "contract K19",
         clauses: &["K19", "K7"],
-        items: &["seed-api 63", "seed-api 67", "behaviours 68"],
+        items: &["seed-api 63", "behaviours 68", "behaviours 187"],
         modes: Modes::SocketOnly,
         ..Case::new("descriptor.owned_is_closed", owned)
     },
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "contract K19",
         clauses: &["K19", "K7"],
-        items: &["seed-api 56"],
+        items: &["seed-api 56", "seed-api 92"],
         modes: Modes::SocketOnly,
         ..Case::new("descriptor.drop_does_not_wait_for_the_peer", drop_in_a_jam)
     },
@@ -76,7 +76,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "contract K15",
         clauses: &["K15"],
-        items: &["seed-api 62"],
+        items: &["seed-api 62", "behaviours 181"],
         ..Case::new("context.may_go_before_its_sessions", context_first)
     },
     Case {

@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "contract K10",
         clauses: &["K10"],
-        items: &["behaviours 1"],
+        items: &["behaviours 1", "behaviours 179"],
         ..Case::new("facts.none_before_completion", none_before)
     },
     Case {
@@ -36,6 +36,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 4.1.3, RFC 5246 7.4.1.3",
         clauses: &["K10"],
+        items: &["behaviours 178"],
         ..Case::new("facts.both_sides_tell_the_same", both_sides)
     },
     Case {
@@ -58,7 +59,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 4.4.2",
         clauses: &["K10"],
-        items: &["seed-api 35"],
+        items: &["seed-api 35", "behaviours 108"],
         ..Case::new("facts.chains_come_leaf_first", chains)
     },
     Case {
@@ -70,6 +71,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 6066 3",
         clauses: &["K10", "K11"],
+        items: &["behaviours 132"],
         requires: &[Feature::SniOff],
         ..Case::new("facts.server_name_can_stay_unsent", name_unsent)
     },

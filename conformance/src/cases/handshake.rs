@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 2, RFC 5246 7.3",
         clauses: &["K10", "K14"],
-        items: &["seed-api 1", "behaviours 1", "behaviours 4"],
+        items: &["behaviours 1", "behaviours 4"],
         ..Case::new("handshake.completes", completes)
     },
     Case {

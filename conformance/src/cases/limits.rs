@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 5.1",
         clauses: &["K4", "K9"],
-        items: &["seed-api 61"],
+        items: &["seed-api 61", "behaviours 27"],
         ..Case::new("limits.empty_records", empty_records)
     },
     Case {

@@ -55,7 +55,12 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 5280 6.1",
         clauses: &["K14"],
-        items: &["behaviours 72", "behaviours 73", "behaviours 98"],
+        items: &[
+            "behaviours 72",
+            "behaviours 73",
+            "behaviours 87",
+            "behaviours 98",
+        ],
         ..Case::new("names.untrusted_chain_is_refused", untrusted)
     },
     Case {
