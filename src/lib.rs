@@ -10,6 +10,7 @@
 //! | `openssl` | `openssl` | OpenSSL, as pkg-config or `OPENSSL_DIR` finds it |
 //! | `openssl-vendored` | `openssl` | OpenSSL, built from source |
 //! | `boring` | `boring` | BoringSSL, as the crate `boring` builds it |
+//! | `fingerprint` | - | none: JA3 and JA4 of a [`ClientHello`] |
 //!
 //! Features add and never change one another. But OpenSSL and BoringSSL define the same symbols, and
 //! a program with `openssl` and `boring` is refused when it is built. A [`Backend`] makes [`Context`]s from
@@ -44,9 +45,9 @@ pub use tls_core::{config, iana, pki_types, session};
 
 pub use tls_core::{
     Alert, AlertDirection, Backend, BufferSession, BuildInfo, Capabilities, CertificateProblem,
-    ClientConfig, ConfigProblem, Context, DynBackend, DynContext, Error, ErrorKind, Facts, Feature,
-    Misuse, Operation, Progress, Result, Role, ServerConfig, Session, SessionOptions,
-    SharedParameter, Source, Status, StreamParts, Support, TlsStream,
+    ClientConfig, ClientHello, ClientHelloReader, ConfigProblem, Context, DynBackend, DynContext,
+    Error, ErrorKind, Facts, Feature, Misuse, Operation, Progress, Result, Role, ServerConfig,
+    Session, SessionOptions, SharedParameter, Source, Status, StreamParts, Support, TlsStream,
 };
 #[cfg(unix)]
 pub use tls_core::{DetachError, Detached, SocketSession};

@@ -14,6 +14,7 @@
 mod backend;
 mod boxed;
 mod capabilities;
+mod client_hello;
 pub mod config;
 mod error;
 mod facts;
@@ -29,6 +30,7 @@ pub use rustls_pki_types as pki_types;
 
 pub use backend::{Backend, BuildInfo, Context, DynBackend, DynContext};
 pub use capabilities::{Capabilities, Feature, Support};
+pub use client_hello::{ClientHello, ClientHelloReader};
 pub use config::{ClientConfig, ServerConfig, SessionOptions, Verdict};
 pub use error::{
     Alert, AlertDirection, CertificateProblem, ConfigProblem, Error, ErrorKind, Misuse, Operation,

@@ -3,12 +3,14 @@
 //! A value that is not in the table here is still a value: it prints as its number in hexadecimal.
 
 mod alert;
+mod extension;
 mod group;
 mod scheme;
 mod suite;
 mod version;
 
 pub use alert::AlertDescription;
+pub use extension::ExtensionType;
 pub use group::Group;
 pub use scheme::SignatureScheme;
 pub use suite::CipherSuite;
