@@ -46,6 +46,7 @@ pub fn refused(scene: &Scene<'_>, feature: Feature) -> CaseResult {
 fn ask(scene: &Scene<'_>, feature: Feature) -> CaseResult<Option<Result<()>>> {
     Ok(Some(match feature {
         Feature::BufferMode | Feature::SocketMode => return ask_for_mode(scene, feature).map(Some),
+        Feature::Unread => return unread(scene).map(Some),
         Feature::KeyUpdate => scene.connected()?.client.request_key_update().map(drop),
         Feature::NegotiatedGroup => return negotiated_group(scene).map(Some),
         Feature::Tls12Resumption | Feature::Tls13Resumption => {
@@ -160,6 +161,13 @@ fn ask_for_mode(scene: &Scene<'_>, feature: Feature) -> CaseResult<Result<()>> {
     }
     let (fd, _peer) = scene.sockets()?;
     Ok(context.socket_session(fd, scene.options()).map(drop))
+}
+
+fn unread(scene: &Scene<'_>) -> CaseResult<Result<()>> {
+    let context = scene.backend.server(scene.server_config())?;
+    let (fd, _peer) = scene.sockets()?;
+    let mut session = context.socket_session(fd, SessionOptions::new())?;
+    Ok(session.unread(&[22]))
 }
 
 /// A client that would resume, twice with the same contexts: lacking resumption means two full

@@ -83,6 +83,10 @@ impl<S: SocketSession + ?Sized> SocketSession for Box<S> {
         (**self).handshake()
     }
 
+    fn unread(&mut self, ciphertext: &[u8]) -> Result<()> {
+        (**self).unread(ciphertext)
+    }
+
     fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
         (**self).read(plaintext)
     }

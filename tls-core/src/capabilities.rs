@@ -134,6 +134,10 @@ features! {
     suspended_verification_server SuspendedVerificationServer;
     /// Clients that are suspended, when the server asks for a certificate, until they are given one.
     late_client_credentials LateClientCredentials;
+    /// Socket sessions that take ciphertext which the caller has received itself
+    /// ([`SocketSession::unread`](crate::SocketSession::unread)); not where the engine itself reads
+    /// the descriptor.
+    unread Unread;
     /// The trust roots of the system.
     system_roots SystemRoots;
     /// Resumption in TLS 1.2 (RFC 5246 section 7.4.1.2, RFC 5077).

@@ -373,6 +373,9 @@ pub enum Misuse {
     /// Ciphertext is still held, so that the descriptor cannot be given away.
     #[error("ciphertext is still held")]
     CiphertextHeld,
+    /// `handshake` was called before.
+    #[error("the handshake has begun")]
+    HandshakeBegun,
     /// `read` or `write` before `handshake` gave `Complete`.
     #[error("the handshake is not complete")]
     HandshakeIncomplete,

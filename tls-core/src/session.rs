@@ -316,6 +316,15 @@ pub trait SocketSession: Session + AsFd {
     /// Everything but `Config` and `Unsupported`.
     fn handshake(&mut self) -> Result<Status>;
 
+    /// Takes ciphertext that the caller itself has received from the socket, such as what came
+    /// behind the last words of a protocol before TLS: it comes before what the socket gives.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(HandshakeBegun)` once `handshake` was called; `Config(Limit)` for more than
+    /// [`MAX_UNREAD`] bytes in all; `Unsupported(Unread)` where the engine itself reads the socket.
+    fn unread(&mut self, ciphertext: &[u8]) -> Result<()>;
+
     /// Reads and decrypts; [`Progress::produced`] counts the application data. See
     /// [`BufferSession::read`].
     ///
@@ -371,6 +380,10 @@ pub trait SocketSession: Session + AsFd {
     where
         Self: 'session;
 }
+
+/// The most bytes that [`SocketSession::unread`] takes.
+#[cfg(unix)]
+pub const MAX_UNREAD: usize = 68 * 1024;
 
 /// What is left of a socket session that was taken apart.
 #[cfg(unix)]

@@ -4,10 +4,13 @@ use std::io::{self, ErrorKind as IoKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use tls_core::config::SocketTransport;
-use tls_core::support::{Descriptor, Lifecycle, check_nonblocking, receive, send};
+use tls_core::session::MAX_UNREAD;
+use tls_core::support::{
+    Descriptor, Lifecycle, check_nonblocking, check_unread, receive, send, unread_too_much,
+};
 use tls_core::{
-    DetachError, Detached, Error, Facts, Misuse, Operation, Progress, Result, Role, Session,
-    SocketSession, Status,
+    DetachError, Detached, Error, Facts, Feature, Misuse, Operation, Progress, Result, Role,
+    Session, SocketSession, Status,
 };
 
 use crate::Setup;
@@ -30,6 +33,8 @@ pub struct SocketEngineSession<'fd, E: Engine> {
     core: Core<E>,
     received: Buffer,
     plain: Option<Plain>,
+    /// `handshake` was called.
+    begun: bool,
     descriptor: Descriptor<'fd>,
 }
 
@@ -56,6 +61,7 @@ impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
             core,
             received: Buffer::default(),
             plain,
+            begun: false,
             descriptor,
         })
     }
@@ -217,10 +223,24 @@ impl<E: Engine> Session for SocketEngineSession<'_, E> {
 
 impl<E: Engine> SocketSession for SocketEngineSession<'_, E> {
     fn handshake(&mut self) -> Result<Status> {
+        self.begun = true;
         match &mut self.plain {
             Some(plain) => plain.handshake(&mut self.core),
             None => self.handshake_gathered(),
         }
+    }
+
+    fn unread(&mut self, ciphertext: &[u8]) -> Result<()> {
+        check_unread(self.begun)?;
+        if self.plain.is_some() {
+            let reason = "the library itself reads the socket";
+            return Err(Error::unsupported(Feature::Unread, reason));
+        }
+        if self.received.len() + ciphertext.len() > MAX_UNREAD {
+            return Err(unread_too_much());
+        }
+        self.received.append(ciphertext);
+        Ok(())
     }
 
     fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {

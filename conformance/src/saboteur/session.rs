@@ -261,6 +261,10 @@ impl SocketSession for SabotagedSocket<'_> {
             .map(|progress| progress.status)
     }
 
+    fn unread(&mut self, ciphertext: &[u8]) -> Result<()> {
+        self.0.inner_mut().0.unread(ciphertext)
+    }
+
     fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
         self.call(|hook, call| hook.read(call, plaintext))
     }

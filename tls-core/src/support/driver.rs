@@ -1,6 +1,7 @@
 //! Moves ciphertext between a buffer session and a transport: what the socket pump and the stream
 //! adapter have in common.
 
+mod input;
 mod state;
 
 use std::io::{self, IoSliceMut};
@@ -494,39 +495,6 @@ impl<B: BufferSession> Driver<B> {
                 Err(error) => return Err(self.fail_transport(error, operation)),
             }
         }
-    }
-
-    /// Receives once, all input having been consumed; `false` if the transport would block.
-    ///
-    /// A short piece is not taken for the last one: an end of the stream behind it, which was
-    /// signalled together with it, would never be signalled again to an edge-triggered loop.
-    fn receive(&mut self, transport: &mut impl Transport, operation: Operation) -> Result<bool> {
-        if self.ended {
-            return Err(self.fail(Error::new(ErrorKind::Truncated, operation)));
-        }
-        loop {
-            match transport.receive(self.received.room()) {
-                Ok(0) => {
-                    self.ended = true;
-                    self.session.input_eof();
-                    return Ok(true);
-                }
-                Ok(count) => {
-                    self.received.commit(count);
-                    self.whole = self.records.follow(self.received.bytes());
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if would_block(&error) => return Ok(false),
-                Err(error) => return Err(self.fail_transport(error, operation)),
-            }
-        }
-    }
-
-    #[inline]
-    fn consume(&mut self, count: usize) {
-        self.received.consume(count);
-        self.whole = self.whole.saturating_sub(count);
     }
 
     /// A session that asks for what it was given already would be asked again for ever.

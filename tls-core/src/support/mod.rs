@@ -17,11 +17,11 @@ mod transport;
 pub use descriptor::{Descriptor, check_nonblocking, receive, send, send_vectored};
 pub use lifecycle::{Lifecycle, OUTPUT_RESERVE};
 #[cfg(unix)]
-pub use pump::SocketPump;
+pub use pump::{SocketPump, check_unread, unread_too_much};
 pub use record::{MAX_RECORD, RECORD_HEADER, RecordHeader};
 pub use store::BoundedStore;
 
 pub(crate) use driver::Driver;
 pub(crate) use plaintext::Joined;
 pub(crate) use suspension::forward_suspensions;
-pub(crate) use transport::Transport;
+pub(crate) use transport::{Transport, would_block};

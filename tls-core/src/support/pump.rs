@@ -8,9 +8,11 @@ use super::driver::Driver;
 use super::plaintext::Joined;
 use super::suspension::forward_suspensions;
 use super::transport::Transport;
-use crate::error::{Error, Misuse, Operation, Result};
+use crate::error::{ConfigProblem, Error, Misuse, Operation, Result};
 use crate::facts::Facts;
-use crate::session::{BufferSession, DetachError, Detached, Role, Session, SocketSession};
+use crate::session::{
+    BufferSession, DetachError, Detached, MAX_UNREAD, Role, Session, SocketSession,
+};
 use crate::status::{Progress, Status};
 
 /// Drives a socket for a [`BufferSession`]: the emulated socket mode of engines that do no I/O.
@@ -21,6 +23,8 @@ use crate::status::{Progress, Status};
 #[derive(Debug)]
 pub struct SocketPump<'fd, S> {
     driver: Driver<S>,
+    /// `handshake` was called.
+    begun: bool,
     // After the session, so that it is dropped last.
     descriptor: Descriptor<'fd>,
 }
@@ -41,6 +45,7 @@ impl<'fd, S: BufferSession> SocketPump<'fd, S> {
         check_nonblocking(descriptor.as_fd())?;
         Ok(Self {
             driver: Driver::new(session, pending_output_bound),
+            begun: false,
             descriptor,
         })
     }
@@ -82,7 +87,16 @@ impl<S: BufferSession> SocketPump<'_, S> {
 
 impl<S: BufferSession> SocketSession for SocketPump<'_, S> {
     fn handshake(&mut self) -> Result<Status> {
+        self.begun = true;
         self.driver.handshake(&mut self.descriptor)
+    }
+
+    fn unread(&mut self, ciphertext: &[u8]) -> Result<()> {
+        check_unread(self.begun)?;
+        match self.driver.unread(ciphertext) {
+            true => Ok(()),
+            false => Err(unread_too_much()),
+        }
     }
 
     fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {
@@ -133,6 +147,25 @@ impl<S: BufferSession> SocketSession for SocketPump<'_, S> {
             error: Error::misuse(misuse, Operation::Detach),
         })
     }
+}
+
+/// Checks that a session may still be given ciphertext from before its handshake.
+///
+/// # Errors
+///
+/// `Misuse(HandshakeBegun)`.
+pub fn check_unread(handshake_begun: bool) -> Result<()> {
+    match handshake_begun {
+        false => Ok(()),
+        true => Err(Error::misuse(Misuse::HandshakeBegun, Operation::Handshake)),
+    }
+}
+
+/// What a session says that is given more than [`MAX_UNREAD`] bytes.
+#[cold]
+pub fn unread_too_much() -> Error {
+    let detail = format!("more than {MAX_UNREAD} bytes from before the handshake");
+    Error::config(ConfigProblem::Limit, detail)
 }
 
 impl Transport for Descriptor<'_> {

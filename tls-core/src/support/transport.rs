@@ -19,7 +19,7 @@ pub(crate) trait Transport {
 /// A blocking transport with a time-out says that it would block, or, on some systems, that the
 /// time is over: the call can be repeated either way. Unix systems say so themselves only of a
 /// connection that they have given up, and say it once: it must not be waited for again.
-pub(super) fn would_block(error: &io::Error) -> bool {
+pub(crate) fn would_block(error: &io::Error) -> bool {
     match error.kind() {
         io::ErrorKind::WouldBlock => true,
         io::ErrorKind::TimedOut => cfg!(not(unix)) || error.raw_os_error().is_none(),
