@@ -44,13 +44,14 @@ mod registry;
 pub use tls_core::{config, iana, pki_types, session};
 
 pub use tls_core::{
-    Alert, AlertDirection, Backend, BufferSession, BuildInfo, Capabilities, CertificateProblem,
-    ClientConfig, ClientHello, ClientHelloReader, ConfigProblem, Context, DynBackend, DynContext,
-    Error, ErrorKind, Facts, Feature, Misuse, Operation, Progress, Result, Role, ServerConfig,
-    Session, SessionOptions, SharedParameter, Source, Status, StreamParts, Support, TlsStream,
+    Alert, AlertDirection, AnyContext, Backend, BufferSession, BuildInfo, Capabilities,
+    CertificateProblem, ClientConfig, ClientHello, ClientHelloReader, ConfigProblem, Context,
+    Deferred, DeferredBufferSession, DynBackend, DynContext, Error, ErrorKind, Facts, Feature,
+    Misuse, Operation, Progress, Result, Role, ServerConfig, Session, SessionOptions,
+    SharedParameter, Source, Status, StreamParts, Support, TlsStream,
 };
 #[cfg(unix)]
-pub use tls_core::{DetachError, Detached, SocketSession};
+pub use tls_core::{DeferredSocketSession, DetachError, Detached, SocketSession};
 
 #[cfg(feature = "boring")]
 pub use registry::boring;

@@ -46,6 +46,7 @@ fn probe() -> Result<Capabilities, ErrorStack> {
     }
     capabilities.socket_mode = tls_libssl::SOCKETS;
     capabilities.plain_socket_transport = tls_libssl::SOCKETS;
+    capabilities.deferred_server_context = Support::Emulated;
     capabilities.unread = tls_libssl::SOCKETS;
     // The library's cache has no sessions of TLS 1.3: ours has them all, behind tickets that name
     // them. A client of TLS 1.2 that takes no tickets is then not resumed.

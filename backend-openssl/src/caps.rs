@@ -65,6 +65,7 @@ fn probe() -> Probed {
     }
     capabilities.socket_mode = tls_libssl::SOCKETS;
     capabilities.plain_socket_transport = tls_libssl::SOCKETS;
+    capabilities.deferred_server_context = Support::Emulated;
     capabilities.unread = tls_libssl::SOCKETS;
     capabilities.tls12 = has(false);
     capabilities.tls12_cipher_suites = has(false);

@@ -113,6 +113,7 @@ fn probe(crypto: &CryptoProvider, groups: &[&'static dyn SupportedKxGroup]) -> C
         "rustls never touches a descriptor: socket sessions always gather and read ahead",
     );
     capabilities.unread = capabilities.socket_mode;
+    capabilities.deferred_server_context = Emulated;
     let has = |tls13: bool| {
         let mut suites = crypto.cipher_suites.iter();
         match suites.any(|suite| suite_number(*suite).is_tls13() == tls13) {

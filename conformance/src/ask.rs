@@ -46,6 +46,7 @@ pub fn refused(scene: &Scene<'_>, feature: Feature) -> CaseResult {
 fn ask(scene: &Scene<'_>, feature: Feature) -> CaseResult<Option<Result<()>>> {
     Ok(Some(match feature {
         Feature::BufferMode | Feature::SocketMode => return ask_for_mode(scene, feature).map(Some),
+        Feature::DeferredServerContext => scene.backend.deferred_server().map(drop),
         Feature::Unread => return unread(scene).map(Some),
         Feature::KeyUpdate => scene.connected()?.client.request_key_update().map(drop),
         Feature::NegotiatedGroup => return negotiated_group(scene).map(Some),

@@ -322,6 +322,10 @@ mod tests {
         fn server(&self, _config: ServerConfig) -> tls_core::Result<Box<dyn DynContext>> {
             Err(self.answer.clone())
         }
+
+        fn deferred_server(&self) -> tls_core::Result<Box<dyn DynContext>> {
+            Err(self.answer.clone())
+        }
     }
 
     fn gap(cases: &str) -> Gaps {

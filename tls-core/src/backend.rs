@@ -5,8 +5,9 @@ use std::fmt;
 #[cfg(unix)]
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::capabilities::Capabilities;
-use crate::config::{Checked, ClientConfig, ServerConfig, SessionOptions};
+use crate::capabilities::{Capabilities, Feature};
+use crate::config::{Checked, ClientConfig, ServerConfig, SessionOptions, SocketTransport};
+use crate::deferred::Deferred;
 use crate::error::Result;
 #[cfg(unix)]
 use crate::session::SocketSession;
@@ -87,6 +88,18 @@ pub trait Backend: Send + Sync + 'static {
     fn server(&self, config: ServerConfig) -> Result<Self::Context> {
         self.build_server(config.check(self.capabilities())?)
     }
+
+    /// Makes a server context that is chosen by what the client offers, among the server contexts of
+    /// this backend.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported(DeferredServerContext)`.
+    fn deferred_server(&self) -> Result<Deferred<Self::Context>> {
+        self.capabilities()
+            .require(Feature::DeferredServerContext)?;
+        Ok(Deferred::new())
+    }
 }
 
 /// A configuration made ready, from which sessions are made: immutable, shared by all of them, and
@@ -94,7 +107,7 @@ pub trait Backend: Send + Sync + 'static {
 ///
 /// Resumption belongs to the context: a session is resumed only in the context, or for clients
 /// towards the server name and key, that it was made with (K12).
-pub trait Context: Clone + Send + Sync + 'static {
+pub trait Context: Clone + fmt::Debug + Send + Sync + 'static {
     /// Sessions without I/O.
     type Buffer: BufferSession + 'static;
     /// Sessions that own or borrow a socket, for as long as `'fd`.
@@ -103,6 +116,16 @@ pub trait Context: Clone + Send + Sync + 'static {
 
     /// Which side sessions of this context are.
     fn role(&self) -> Role;
+
+    /// Whether sessions of this context wait for another context to be chosen.
+    fn is_deferred(&self) -> bool {
+        false
+    }
+
+    /// How socket sessions of this context move ciphertext.
+    fn socket_transport(&self) -> SocketTransport {
+        SocketTransport::Gathered
+    }
 
     /// Makes a session without I/O.
     ///
@@ -166,6 +189,12 @@ pub trait DynBackend: Send + Sync {
     ///
     /// As [`Backend::server`].
     fn server(&self, config: ServerConfig) -> Result<Box<dyn DynContext>>;
+    /// See [`Backend::deferred_server`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::deferred_server`].
+    fn deferred_server(&self) -> Result<Box<dyn DynContext>>;
 }
 
 impl<B: Backend> DynBackend for B {
@@ -188,12 +217,20 @@ impl<B: Backend> DynBackend for B {
     fn server(&self, config: ServerConfig) -> Result<Box<dyn DynContext>> {
         Ok(Box::new(Backend::server(self, config)?))
     }
+
+    fn deferred_server(&self) -> Result<Box<dyn DynContext>> {
+        Ok(Box::new(Backend::deferred_server(self)?))
+    }
 }
 
 /// The object-safe twin of [`Context`]. Every context is one.
 pub trait DynContext: Any + Send + Sync {
     /// See [`Context::role`].
     fn role(&self) -> Role;
+    /// See [`Context::is_deferred`].
+    fn is_deferred(&self) -> bool;
+    /// See [`Context::socket_transport`].
+    fn socket_transport(&self) -> SocketTransport;
     /// See [`Context::buffer_session`].
     ///
     /// # Errors
@@ -224,11 +261,21 @@ pub trait DynContext: Any + Send + Sync {
     ) -> Result<Box<dyn SocketSession + 'fd>>;
     /// Another handle to the same context.
     fn clone_context(&self) -> Box<dyn DynContext>;
+    /// The context itself.
+    fn as_any(&self) -> &dyn Any;
 }
 
 impl<C: Context> DynContext for C {
     fn role(&self) -> Role {
         Context::role(self)
+    }
+
+    fn is_deferred(&self) -> bool {
+        Context::is_deferred(self)
+    }
+
+    fn socket_transport(&self) -> SocketTransport {
+        Context::socket_transport(self)
     }
 
     fn buffer_session(&self, options: SessionOptions) -> Result<Box<dyn BufferSession>> {
@@ -257,6 +304,10 @@ impl<C: Context> DynContext for C {
 
     fn clone_context(&self) -> Box<dyn DynContext> {
         Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 }
 

@@ -3,8 +3,11 @@
 #[cfg(unix)]
 use std::io::{IoSlice, IoSliceMut};
 
+use crate::backend::DynContext;
+use crate::client_hello::ClientHello;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
+use crate::iana::AlertDescription;
 use crate::session::{BufferSession, Role, Session};
 #[cfg(unix)]
 use crate::session::{DetachError, Detached, SocketSession};
@@ -48,6 +51,18 @@ impl<S: Session + ?Sized> Session for Box<S> {
 
     fn is_handshake_complete(&self) -> bool {
         (**self).is_handshake_complete()
+    }
+
+    fn client_hello(&self) -> Option<&ClientHello> {
+        (**self).client_hello()
+    }
+
+    fn set_context(&mut self, context: &dyn DynContext) -> Result<()> {
+        (**self).set_context(context)
+    }
+
+    fn refuse_client_hello(&mut self, alert: AlertDescription) -> Result<()> {
+        (**self).refuse_client_hello(alert)
     }
 }
 

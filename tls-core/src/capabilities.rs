@@ -134,6 +134,11 @@ features! {
     suspended_verification_server SuspendedVerificationServer;
     /// Clients that are suspended, when the server asks for a certificate, until they are given one.
     late_client_credentials LateClientCredentials;
+    /// Servers that choose their context once they have read the ClientHello
+    /// ([`Deferred`](crate::Deferred)). A context whose socket sessions leave the descriptor to the
+    /// engine ([`SocketTransport::Plain`](crate::config::SocketTransport::Plain)) cannot be chosen
+    /// for one.
+    deferred_server_context DeferredServerContext;
     /// Socket sessions that take ciphertext which the caller has received itself
     /// ([`SocketSession::unread`](crate::SocketSession::unread)); not where the engine itself reads
     /// the descriptor.

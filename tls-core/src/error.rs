@@ -227,6 +227,9 @@ pub enum ErrorKind {
     /// The peer broke the protocol, or its bytes were changed on the way.
     #[error("the peer broke the protocol")]
     Protocol,
+    /// The caller refused the client, with the alert that [`Error::alert`] names.
+    #[error("the client was refused")]
+    Refused,
     /// The connection was reset; the operating system's error is the source.
     #[error("connection reset by the peer")]
     Reset,
@@ -373,6 +376,12 @@ pub enum Misuse {
     /// Ciphertext is still held, so that the descriptor cannot be given away.
     #[error("ciphertext is still held")]
     CiphertextHeld,
+    /// An alert that ends a connection in order was to refuse a client.
+    #[error("an alert that is no error")]
+    ClosureAlert,
+    /// A context that is itself still to be chosen.
+    #[error("a deferred context where one is chosen")]
+    DeferredContext,
     /// `handshake` was called before.
     #[error("the handshake has begun")]
     HandshakeBegun,
@@ -391,6 +400,9 @@ pub enum Misuse {
     /// `write` after own `shutdown` (contract K7).
     #[error("write after shutdown")]
     WriteAfterShutdown,
+    /// A context of another backend than the session's.
+    #[error("a context of another backend")]
+    WrongBackend,
     /// A client context was used where a server context is needed, or the reverse.
     #[error("wrong role")]
     WrongRole,

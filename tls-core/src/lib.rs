@@ -16,6 +16,7 @@ mod boxed;
 mod capabilities;
 mod client_hello;
 pub mod config;
+mod deferred;
 mod error;
 mod facts;
 pub mod iana;
@@ -32,6 +33,9 @@ pub use backend::{Backend, BuildInfo, Context, DynBackend, DynContext};
 pub use capabilities::{Capabilities, Feature, Support};
 pub use client_hello::{ClientHello, ClientHelloReader};
 pub use config::{ClientConfig, ServerConfig, SessionOptions, Verdict};
+#[cfg(unix)]
+pub use deferred::DeferredSocketSession;
+pub use deferred::{AnyContext, Deferred, DeferredBufferSession};
 pub use error::{
     Alert, AlertDirection, CertificateProblem, ConfigProblem, Error, ErrorKind, Misuse, Operation,
     Result, SharedParameter, Source,

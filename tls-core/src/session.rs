@@ -15,7 +15,7 @@
 //! * **K11, unsupported is loud.** What is outside the backend's capabilities is refused when the
 //!   context is built, or at the call before the engine is touched; never ignored.
 //! * **K13, suspensions are durable.** While a session waits for its caller (`WantCredentials`,
-//!   `NeedsCertificateValidation`), `handshake` gives that status on every call, and once a handshake
+//!   `NeedsCertificateValidation`, `NeedsServerContext`), `handshake` gives that status on every call, and once a handshake
 //!   is complete `read`, `write` and `shutdown` do too; before, they are `Misuse` as ever. Such calls
 //!   consume nothing and emit nothing, once what was pending before has left (`WantWrite`). The end of
 //!   the transport, and its errors, are told after the answer. The answer may come from another
@@ -37,10 +37,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustls_pki_types::CertificateDer;
 
+use crate::backend::DynContext;
+use crate::client_hello::ClientHello;
 use crate::config::{Identity, Verdict};
 use crate::error::{CertificateProblem, Error, Misuse, Operation, Result};
 use crate::facts::Facts;
-use crate::iana::{CipherSuite, Group, ProtocolVersion};
+use crate::iana::{AlertDescription, CipherSuite, Group, ProtocolVersion};
 use crate::status::{Progress, Status};
 
 /// Which side of the connection a context or session is.
@@ -173,6 +175,51 @@ pub trait Session: Debug + Send {
         Err(unasked(self, Operation::Credentials))
     }
 
+    /// What the client offers, on a server of a [`Deferred`](crate::Deferred) context, from when it
+    /// was parsed: before a context is chosen and ever after (K10). If the server asks for another
+    /// ClientHello (RFC 8446 section 4.1.4) this remains the first.
+    ///
+    /// `None` on any other session: on clients, and on servers whose context was chosen beforehand,
+    /// where the engine reads the ClientHello and nobody keeps it.
+    fn client_hello(&self) -> Option<&ClientHello> {
+        None
+    }
+
+    /// Answers [`NeedsServerContext`](crate::Status::NeedsServerContext): the session goes on with
+    /// this context, its certificate, versions, protocols and client authentication (K13). A session
+    /// of the context is made now, and the next `handshake`, which may have empty input, hands it
+    /// the ClientHello; no engine's session ever changes its context. Does no I/O.
+    ///
+    /// # Errors
+    ///
+    /// These change nothing, and another context may be given: `Misuse(NotSuspended)` if none is
+    /// asked for (only a server of a [`Deferred`](crate::Deferred) context asks, once);
+    /// `Misuse(WrongRole)` for a client context; `Misuse(WrongBackend)`; `Misuse(DeferredContext)`
+    /// for one that is itself still to be chosen; in socket mode
+    /// `Unsupported(DeferredServerContext)` for one with
+    /// [`SocketTransport::Plain`](crate::config::SocketTransport::Plain), and `Io` if the process
+    /// has no descriptor left.
+    ///
+    /// The session's failure. Whatever making a session gives, with which this one has then failed;
+    /// the client is told `internal_error`.
+    fn set_context(&mut self, _context: &dyn DynContext) -> Result<()> {
+        Err(unasked(self, Operation::Handshake))
+    }
+
+    /// Answers [`NeedsServerContext`](crate::Status::NeedsServerContext) without a context: the
+    /// session ends with this fatal alert, such as `unrecognized_name`, and from then on gives
+    /// `Refused`, once the alert has left (K5). Does no I/O: the alert leaves with the next
+    /// `handshake`, `drain` or `flush`.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(NotSuspended)` as for [`set_context`](Self::set_context), `Misuse(ClosureAlert)` for
+    /// `close_notify` and `user_canceled`, which are no errors (RFC 8446 section 6.1); these change
+    /// nothing. The session's failure.
+    fn refuse_client_hello(&mut self, _alert: AlertDescription) -> Result<()> {
+        Err(unasked(self, Operation::Handshake))
+    }
+
     /// Whether `handshake` has given `Complete`.
     fn is_handshake_complete(&self) -> bool {
         self.facts().is_some()
@@ -216,7 +263,7 @@ pub trait Session: Debug + Send {
 
 /// The answer to an answer that nobody has asked for.
 #[cold]
-fn unasked<S: Session + ?Sized>(session: &S, operation: Operation) -> Error {
+pub(crate) fn unasked<S: Session + ?Sized>(session: &S, operation: Operation) -> Error {
     match session.failure() {
         Some(failure) => failure.clone(),
         None => Error::misuse(Misuse::NotSuspended, operation),

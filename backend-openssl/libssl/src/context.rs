@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use tls_core::config::{Checked, Parameters, SessionOptions};
+use tls_core::config::{Checked, Parameters, SessionOptions, SocketTransport};
 #[cfg(unix)]
 use tls_core::support::Descriptor;
 use tls_core::{ClientConfig, Context, Result, Role, ServerConfig};
@@ -90,6 +90,10 @@ impl<L: Lowered> Context for EngineContext<L> {
 
     fn role(&self) -> Role {
         self.0.side().role()
+    }
+
+    fn socket_transport(&self) -> SocketTransport {
+        self.0.side().parameters().socket_transport
     }
 
     fn buffer_session(&self, options: SessionOptions) -> Result<Self::Buffer> {

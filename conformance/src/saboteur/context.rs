@@ -1,9 +1,11 @@
 //! Contexts of a saboteur.
 
+use std::any::Any;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tls_core::config::SocketTransport;
 use tls_core::{
     BufferSession, DynContext, Error, Misuse, Operation, Result, Role, SessionOptions,
     SocketSession,
@@ -75,6 +77,14 @@ impl DynContext for SabotagedContext {
         self.inner.role()
     }
 
+    fn is_deferred(&self) -> bool {
+        self.inner.is_deferred()
+    }
+
+    fn socket_transport(&self) -> SocketTransport {
+        self.inner.socket_transport()
+    }
+
     fn buffer_session(&self, options: SessionOptions) -> Result<Box<dyn BufferSession>> {
         let inner = self.inner.buffer_session(self.options(options))?;
         Ok(Box::new(SabotagedBuffer::new(
@@ -124,6 +134,11 @@ impl DynContext for SabotagedContext {
             sabotage: self.sabotage,
             intact: Arc::clone(&self.intact),
         })
+    }
+
+    /// The context underneath: the sessions that are given it are the engine's.
+    fn as_any(&self) -> &dyn Any {
+        self.inner.as_any()
     }
 }
 

@@ -117,4 +117,9 @@ impl DynBackend for Saboteur {
         let context = self.server_context(config)?;
         Ok(Box::new(SabotagedContext::new(context, self.sabotage)))
     }
+
+    fn deferred_server(&self) -> Result<Box<dyn DynContext>> {
+        let context = self.backend.deferred_server()?;
+        Ok(Box::new(SabotagedContext::new(context, self.sabotage)))
+    }
 }

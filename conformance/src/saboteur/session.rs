@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tls_core::iana::AlertDescription;
 use tls_core::{
-    BufferSession, DetachError, Detached, Error, ErrorKind, Facts, Operation, Progress, Result,
-    Role, Session, SocketSession, Status,
+    BufferSession, ClientHello, DetachError, Detached, DynContext, Error, ErrorKind, Facts,
+    Operation, Progress, Result, Role, Session, SocketSession, Status,
 };
 
 use super::context::DescriptorHook;
@@ -74,6 +75,18 @@ macro_rules! session_through_hook {
             fn request_key_update(&mut self) -> Result<Status> {
                 self.request(|hook, call| hook.request_key_update(call))
                     .map(|progress| progress.status)
+            }
+
+            fn client_hello(&self) -> Option<&ClientHello> {
+                self.0.inner().client_hello()
+            }
+
+            fn set_context(&mut self, context: &dyn DynContext) -> Result<()> {
+                self.0.inner_mut().0.set_context(context)
+            }
+
+            fn refuse_client_hello(&mut self, alert: AlertDescription) -> Result<()> {
+                self.0.inner_mut().0.refuse_client_hello(alert)
             }
         }
     };

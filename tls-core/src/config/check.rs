@@ -166,13 +166,7 @@ impl Checked<ServerConfig> {
     ///
     /// `Config(ServerName)` if a server name was given: it is the client that names the server.
     pub fn check_session(&self, options: &SessionOptions) -> Result<()> {
-        if options.server_name.is_some() {
-            return Err(Error::config(
-                ConfigProblem::ServerName,
-                "a server session takes no server name: the client sends it",
-            ));
-        }
-        Ok(())
+        check_server_session(options)
     }
 }
 
@@ -186,6 +180,17 @@ fn check_verification(
         PeerVerification::Verifier(_) => capabilities.require(Feature::Verifier),
         PeerVerification::Suspended => capabilities.require(suspended),
     }
+}
+
+/// Checks the options of a session of whatever server.
+pub(crate) fn check_server_session(options: &SessionOptions) -> Result<()> {
+    if options.server_name.is_some() {
+        return Err(Error::config(
+            ConfigProblem::ServerName,
+            "a server session takes no server name: the client sends it",
+        ));
+    }
+    Ok(())
 }
 
 fn check_parameters(parameters: &Parameters, capabilities: &Capabilities) -> Result<()> {

@@ -10,6 +10,7 @@ mod server;
 mod verification;
 
 pub use check::Checked;
+pub(crate) use check::check_server_session;
 pub use client::{ClientConfig, ClientResumption, Dangerous};
 pub use identity::Identity;
 pub use parameters::{DEFAULT_PENDING_OUTPUT_BOUND, Parameters, SocketTransport};

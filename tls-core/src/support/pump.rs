@@ -8,8 +8,11 @@ use super::driver::Driver;
 use super::plaintext::Joined;
 use super::suspension::forward_suspensions;
 use super::transport::Transport;
+use crate::backend::DynContext;
+use crate::client_hello::ClientHello;
 use crate::error::{ConfigProblem, Error, Misuse, Operation, Result};
 use crate::facts::Facts;
+use crate::iana::AlertDescription;
 use crate::session::{
     BufferSession, DetachError, Detached, MAX_UNREAD, Role, Session, SocketSession,
 };
@@ -224,4 +227,16 @@ impl<S: BufferSession> Session for SocketPump<'_, S> {
     }
 
     forward_suspensions!(self => self.driver.session(), self.driver.session_mut());
+
+    fn client_hello(&self) -> Option<&ClientHello> {
+        self.driver.session().client_hello()
+    }
+
+    fn set_context(&mut self, context: &dyn DynContext) -> Result<()> {
+        self.driver.session_mut().set_context(context)
+    }
+
+    fn refuse_client_hello(&mut self, alert: AlertDescription) -> Result<()> {
+        self.driver.session_mut().refuse_client_hello(alert)
+    }
 }

@@ -53,6 +53,7 @@ fn slot(capabilities: &mut Capabilities, feature: Feature) -> &mut Support {
         Feature::IpServerName => &mut capabilities.ip_server_name,
         Feature::ClientCertificate => &mut capabilities.client_certificate,
         Feature::ClientAuthentication => &mut capabilities.client_authentication,
+        Feature::DeferredServerContext => &mut capabilities.deferred_server_context,
         Feature::Unread => &mut capabilities.unread,
         Feature::SystemRoots => &mut capabilities.system_roots,
         Feature::Tls12Resumption => &mut capabilities.tls12_resumption,
