@@ -47,8 +47,8 @@ pub use tls_core::{
     Alert, AlertDirection, AnyContext, Backend, BufferSession, BuildInfo, Capabilities,
     CertificateProblem, ClientConfig, ClientHello, ClientHelloReader, ConfigProblem, Context,
     Deferred, DeferredBufferSession, DynBackend, DynContext, Error, ErrorKind, Facts, Feature,
-    Misuse, Operation, Progress, Result, Role, ServerConfig, Session, SessionOptions,
-    SharedParameter, Source, Status, StreamParts, Support, TlsStream,
+    Misuse, Operation, PostHandshakeAuth, Progress, Result, Role, ServerConfig, Session,
+    SessionOptions, SharedParameter, Source, Status, StreamParts, Support, TlsStream,
 };
 #[cfg(unix)]
 pub use tls_core::{DeferredSocketSession, DetachError, Detached, SocketSession};

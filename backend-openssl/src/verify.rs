@@ -43,6 +43,8 @@ pub(crate) fn clients(
             SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT,
             roots,
         ),
+        // The session asks when it is told to, and has the mode changed then.
+        ClientAuthentication::OnRequest(roots) => (SslVerifyMode::NONE, roots),
     };
     library::verify_peers(context, mode);
     set_roots(context, roots)?;

@@ -122,6 +122,14 @@ fn probe(crypto: &CryptoProvider, groups: &[&'static dyn SupportedKxGroup]) -> C
         }
     };
     capabilities.key_update = KEY_UPDATE;
+    capabilities.post_handshake_auth =
+        Support::Unsupported("rustls has no authentication after the handshake");
+    for renegotiation in [
+        &mut capabilities.renegotiation_client,
+        &mut capabilities.renegotiation_server,
+    ] {
+        *renegotiation = Support::Unsupported("rustls refuses every renegotiation");
+    }
     capabilities.tls12 = has(false);
     capabilities.tls13 = has(true);
     capabilities.tls12_cipher_suites = capabilities.tls12;

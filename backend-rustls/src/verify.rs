@@ -45,8 +45,12 @@ pub(crate) fn client_verifier(
     authentication: &ClientAuthentication,
     crypto: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>> {
-    let Some(roots) = authentication.roots() else {
-        return Ok(Arc::new(NoClientAuth));
+    let roots = match authentication {
+        ClientAuthentication::Optional(roots) | ClientAuthentication::Required(roots) => roots,
+        // Nothing is ever asked for on request: the check has refused that.
+        ClientAuthentication::None | ClientAuthentication::OnRequest(_) => {
+            return Ok(Arc::new(NoClientAuth));
+        }
     };
     let roots = Arc::new(root_store(roots)?);
     let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, crypto.clone());

@@ -10,6 +10,7 @@ use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
 use tls_core::{ClientConfig, ErrorKind, Feature, Result, ServerConfig, SessionOptions, Verdict};
 
 use crate::case::{CaseResult, Failure, Mode, describe};
+use crate::pair::Side;
 use crate::pki::SERVER_IP;
 use crate::scene::Scene;
 
@@ -113,6 +114,13 @@ fn ask(scene: &Scene<'_>, feature: Feature) -> CaseResult<Option<Result<()>>> {
         Feature::SessionTimeout => server(scene, |config| {
             config.resumption.timeout = Duration::from_secs(1);
         }),
+        Feature::PostHandshakeAuth => return ask_for_requests(scene).map(Some),
+        Feature::RenegotiationClient => client(scene, |config| {
+            config.parameters.allow_renegotiation = true;
+        }),
+        Feature::RenegotiationServer => server(scene, |config| {
+            config.parameters.allow_renegotiation = true;
+        }),
         Feature::StatelessTickets => server(scene, |config| config.resumption.tickets = true),
         _ => return Ok(None),
     }))
@@ -138,6 +146,23 @@ fn server(scene: &Scene<'_>, change: impl FnOnce(&mut ServerConfig)) -> Result<(
     let mut config = scene.server_config();
     change(&mut config);
     scene.backend.server(config).map(drop)
+}
+
+/// Both sides are asked when their contexts are built, and a server once more by the call: the first
+/// that does not refuse answers for all.
+fn ask_for_requests(scene: &Scene<'_>) -> CaseResult<Result<()>> {
+    let offered = client(scene, |config| config.post_handshake_auth = true);
+    let on_request = server(scene, |config| {
+        config.client_authentication = ClientAuthentication::OnRequest(scene.pki.roots());
+    });
+    let mut pair = scene.connected()?;
+    let asked = pair.side(Side::Server).request_client_certificate();
+    let unsupported = ErrorKind::Unsupported(Feature::PostHandshakeAuth);
+    let refuses = |answer: &Result<()>| answer.as_ref().is_err_and(|it| it.kind() == unsupported);
+    let answers = [offered, on_request, asked.map(drop)];
+    let telling = answers.iter().position(|answer| !refuses(answer));
+    let [.., last] = &answers;
+    Ok(telling.map_or(last, |place| &answers[place]).clone())
 }
 
 fn ask_for_ip_name(scene: &Scene<'_>) -> Result<()> {

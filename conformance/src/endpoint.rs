@@ -305,6 +305,25 @@ impl Endpoint {
             .map(|step| step.status)
     }
 
+    /// Asks the client for a certificate; nothing leaves by it.
+    ///
+    /// # Errors
+    ///
+    /// The session's.
+    ///
+    /// # Panics
+    ///
+    /// After [`close`](Self::close).
+    pub fn request_client_certificate(&mut self) -> Result<Status> {
+        let step = match &mut self.drive {
+            Drive::Buffer { session, .. } => session.request_client_certificate(),
+            Drive::Socket(session) => session.request_client_certificate(),
+            Drive::Gone => panic!("the endpoint was closed"),
+        };
+        self.note(step.map(|status| Step { status, bytes: 0 }))
+            .map(|step| step.status)
+    }
+
     /// Hands pending ciphertext to the transport, as far as there is room.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::iana::AlertDescription;
 use crate::session::{BufferSession, Role, Session};
 #[cfg(unix)]
 use crate::session::{DetachError, Detached, SocketSession};
-use crate::status::{Progress, Status};
+use crate::status::{PostHandshakeAuth, Progress, Status};
 use crate::support::forward_suspensions;
 
 impl<S: Session + ?Sized> Session for Box<S> {
@@ -48,6 +48,14 @@ impl<S: Session + ?Sized> Session for Box<S> {
     }
 
     forward_suspensions!(self => (**self), (**self));
+
+    fn request_client_certificate(&mut self) -> Result<Status> {
+        (**self).request_client_certificate()
+    }
+
+    fn post_handshake_auth(&self) -> PostHandshakeAuth {
+        (**self).post_handshake_auth()
+    }
 
     fn is_handshake_complete(&self) -> bool {
         (**self).is_handshake_complete()

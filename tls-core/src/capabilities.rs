@@ -161,6 +161,14 @@ features! {
     pending_output_bound PendingOutputBound;
     /// Changing the sending keys of a TLS 1.3 session and asking the peer to (RFC 8446 section 4.6.3).
     key_update KeyUpdate;
+    /// Client certificates asked for after a TLS 1.3 handshake (RFC 8446 section 4.6.2): servers that
+    /// ask, and clients that answer.
+    post_handshake_auth PostHandshakeAuth;
+    /// Clients that follow a TLS 1.2 renegotiation (RFC 5746) where the configuration allows it.
+    renegotiation_client RenegotiationClient;
+    /// Servers that start a TLS 1.2 renegotiation to ask for a certificate, and follow that of a
+    /// client, where the configuration allows it (RFC 5746).
+    renegotiation_server RenegotiationServer;
 }
 
 impl Capabilities {

@@ -391,9 +391,15 @@ pub enum Misuse {
     /// `input_eof` was called and input was given after it.
     #[error("input after the end of input")]
     InputAfterEof,
+    /// A client certificate was asked for by a server whose configuration has no roots for one.
+    #[error("there are no roots to verify a client certificate against")]
+    NoClientRoots,
     /// A verdict or answer was given though none was asked for.
     #[error("nothing is suspended")]
     NotSuspended,
+    /// A client certificate was asked for while the answer to an earlier request is outstanding.
+    #[error("a request for a client certificate is already pending")]
+    RequestPending,
     /// More KeyUpdates were asked for than a peer endures without application data.
     #[error("too many KeyUpdates without application data between them")]
     TooManyKeyUpdates,
@@ -457,6 +463,9 @@ pub enum Operation {
     /// Choosing the client's certificate.
     #[error("client certificate")]
     Credentials,
+    /// `request_client_certificate`.
+    #[error("request for a client certificate")]
+    RequestCertificate,
     /// Taking the descriptor out of a session.
     #[error("detach")]
     Detach,

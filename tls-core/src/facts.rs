@@ -5,7 +5,8 @@ use rustls_pki_types::CertificateDer;
 use crate::iana::{CipherSuite, Group, ProtocolVersion};
 
 /// What the handshake settled: gathered once when it completes, constant from then on (contract
-/// K10).
+/// K10), save that a renegotiation or an authentication after the handshake may bring the
+/// certificates of a peer that had presented none, and other ones above the same leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Facts {

@@ -44,5 +44,5 @@ pub use facts::Facts;
 pub use session::{BufferSession, Role, Session};
 #[cfg(unix)]
 pub use session::{DetachError, Detached, SocketSession};
-pub use status::{Progress, Status};
+pub use status::{PostHandshakeAuth, Progress, Status};
 pub use stream::{StreamParts, TlsStream};

@@ -38,12 +38,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustls_pki_types::CertificateDer;
 
 use crate::backend::DynContext;
+use crate::capabilities::Feature;
 use crate::client_hello::ClientHello;
 use crate::config::{Identity, Verdict};
-use crate::error::{CertificateProblem, Error, Misuse, Operation, Result};
+use crate::error::{CertificateProblem, Error, ErrorKind, Misuse, Operation, Result};
 use crate::facts::Facts;
 use crate::iana::{AlertDescription, CipherSuite, Group, ProtocolVersion};
-use crate::status::{Progress, Status};
+use crate::status::{PostHandshakeAuth, Progress, Status};
 
 /// Which side of the connection a context or session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,7 +63,8 @@ pub trait Session: Debug + Send {
     fn role(&self) -> Role;
 
     /// What the handshake settled. `None` until `handshake` has given `Complete`, and for ever if
-    /// the handshake failed; constant afterwards (K10).
+    /// the handshake failed; constant afterwards (K10), save for what [`Facts`] says of peers that
+    /// authenticate after the handshake.
     fn facts(&self) -> Option<&Facts>;
 
     /// How many bytes of ciphertext the session holds for the peer.
@@ -220,6 +222,48 @@ pub trait Session: Debug + Send {
         Err(unasked(self, Operation::Handshake))
     }
 
+    /// Asks the client for a certificate, now that the handshake is complete: a server sends a
+    /// CertificateRequest (RFC 8446 section 4.6.2), or with TLS 1.2 a HelloRequest, to which the
+    /// client answers by a renegotiation (RFC 5246 section 7.4.1.1) in which it is asked.
+    /// [`post_handshake_auth`](Self::post_handshake_auth) says what came of it.
+    ///
+    /// Does no I/O: the message is pending output, and leaves with the next `drain`, `flush`, `write`
+    /// or `shutdown`. `Complete` once it is queued, and the answer `Pending`; or, if the client
+    /// cannot be asked, with nothing queued and `PeerNotCapable`. Nothing is queued, and the call is
+    /// to be repeated, after `WantWrite`, when the bound on pending output is reached (K4), and after
+    /// `WantRead`, when the engine must first see the rest of what the client has begun to send.
+    ///
+    /// Reading and writing go on while the answer is pending; a `read` takes it. Within the client's
+    /// answer itself, which nothing may interrupt, `write` gives `WantRead`. What the client presents
+    /// is verified against the roots of the server's
+    /// [`ClientAuthentication`](crate::config::ClientAuthentication) and refused like any other; it
+    /// replaces [`Facts::peer_certificates`]. A client that has authenticated before may not present
+    /// another certificate: that is a fatal error. A client that presents none has `Declined`, and
+    /// the session goes on; where a certificate is `Required`, that ends it with
+    /// certificate_required, as in the handshake. With TLS 1.2 a client that was authenticated cannot
+    /// decline, for the new session would be nobody's.
+    ///
+    /// A session that is resumed is whose it was when its ticket was issued: those from before the
+    /// answer carry no identity, or the earlier one (K12).
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(WrongRole)` on a client, `Misuse(HandshakeIncomplete)`, `Misuse(WriteAfterShutdown)`,
+    /// `Misuse(NoClientRoots)`, and `Misuse(RequestPending)`, which leave the session as it was; so
+    /// does `Unsupported`, with `PostHandshakeAuth` or `RenegotiationServer` as the negotiated
+    /// version has it, if the backend cannot ask or the configuration does not allow renegotiation;
+    /// and the session's failure.
+    fn request_client_certificate(&mut self) -> Result<Status> {
+        let kind = ErrorKind::Unsupported(Feature::PostHandshakeAuth);
+        Err(Error::new(kind, Operation::RequestCertificate)
+            .with_detail("the backend does not provide it"))
+    }
+
+    /// Where the last [`request_client_certificate`](Self::request_client_certificate) stands.
+    fn post_handshake_auth(&self) -> PostHandshakeAuth {
+        PostHandshakeAuth::NotRequested
+    }
+
     /// Whether `handshake` has given `Complete`.
     fn is_handshake_complete(&self) -> bool {
         self.facts().is_some()
@@ -315,7 +359,9 @@ pub trait BufferSession: Session {
     ///
     /// `Complete` with the number of bytes taken, which may be fewer than given; they need never be
     /// presented again (K3). `WantWrite` with 0 taken when the bound is reached. Earlier pending
-    /// ciphertext always leaves first. An empty `plaintext` gives `Complete` (K17).
+    /// ciphertext always leaves first. An empty `plaintext` gives `Complete` (K17). `WantRead` with 0
+    /// taken only within a renegotiation, or within the client's answer to
+    /// [`request_client_certificate`](Session::request_client_certificate): `read`, and call again.
     ///
     /// # Errors
     ///

@@ -30,6 +30,25 @@ pub enum Status {
     NeedsServerContext,
 }
 
+/// Where the last [`request_client_certificate`](crate::Session::request_client_certificate) of a
+/// session stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PostHandshakeAuth {
+    /// Nothing was asked for.
+    #[default]
+    NotRequested,
+    /// The answer is outstanding, whether the request has left the session yet or not.
+    Pending,
+    /// The client presented a certificate, which was verified.
+    Received,
+    /// The client presented none.
+    Declined,
+    /// Nothing was sent: the client did not offer to be asked after the handshake (RFC 8446 section
+    /// 4.2.6), or knows no secure renegotiation (RFC 5746).
+    PeerNotCapable,
+}
+
 /// A [`Status`] and the bytes that were moved to get there.
 ///
 /// Both counts are in bytes and always true, whatever the status (contract K16).

@@ -107,6 +107,7 @@ pub fn bind(config: &ServerConfig, context: &[u8; BINDING], hash: &mut dyn FnMut
         ClientAuthentication::None => b"none",
         ClientAuthentication::Optional(_) => b"optional",
         ClientAuthentication::Required(_) => b"required",
+        ClientAuthentication::OnRequest(_) => b"on request",
     });
     for root in config
         .client_authentication

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::OnceLock;
 
-use tls_core::{Facts, Progress, Result, Role, Session, Status};
+use tls_core::{Facts, PostHandshakeAuth, Progress, Result, Role, Session, Status};
 
 /// One call on its way to the real session, in either mode.
 pub(crate) trait Call {
@@ -17,6 +17,7 @@ pub(crate) trait Call {
     fn shutdown(&mut self) -> Result<Progress>;
     fn flush(&mut self) -> Result<Progress>;
     fn request_key_update(&mut self) -> Result<Progress>;
+    fn request_client_certificate(&mut self) -> Result<Progress>;
 }
 
 /// What a saboteur does to the calls of one session; nothing, unless said otherwise.
@@ -43,6 +44,14 @@ pub(crate) trait Hook: Send {
 
     fn request_key_update(&mut self, call: &mut dyn Call) -> Result<Progress> {
         call.request_key_update()
+    }
+
+    fn request_client_certificate(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        call.request_client_certificate()
+    }
+
+    fn post_handshake_auth(&self, session: &dyn Session) -> PostHandshakeAuth {
+        session.post_handshake_auth()
     }
 
     fn facts<'a>(&'a self, session: &'a dyn Session) -> Option<&'a Facts> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tls_core::iana::AlertDescription;
 use tls_core::{
     BufferSession, ClientHello, DetachError, Detached, DynContext, Error, ErrorKind, Facts,
-    Operation, Progress, Result, Role, Session, SocketSession, Status,
+    Operation, PostHandshakeAuth, Progress, Result, Role, Session, SocketSession, Status,
 };
 
 use super::context::DescriptorHook;
@@ -87,6 +87,15 @@ macro_rules! session_through_hook {
 
             fn refuse_client_hello(&mut self, alert: AlertDescription) -> Result<()> {
                 self.0.inner_mut().0.refuse_client_hello(alert)
+            }
+
+            fn request_client_certificate(&mut self) -> Result<Status> {
+                self.request(|hook, call| hook.request_client_certificate(call))
+                    .map(|progress| progress.status)
+            }
+
+            fn post_handshake_auth(&self) -> PostHandshakeAuth {
+                self.0.hook.post_handshake_auth(self.0.inner())
             }
         }
     };
@@ -216,6 +225,12 @@ impl Call for BufferCall<'_> {
 
     fn request_key_update(&mut self) -> Result<Progress> {
         self.session.request_key_update().map(Progress::idle)
+    }
+
+    fn request_client_certificate(&mut self) -> Result<Progress> {
+        self.session
+            .request_client_certificate()
+            .map(Progress::idle)
     }
 }
 
@@ -397,6 +412,12 @@ impl Call for SocketCall<'_, '_> {
 
     fn request_key_update(&mut self) -> Result<Progress> {
         self.session.request_key_update().map(Progress::idle)
+    }
+
+    fn request_client_certificate(&mut self) -> Result<Progress> {
+        self.session
+            .request_client_certificate()
+            .map(Progress::idle)
     }
 }
 

@@ -80,6 +80,16 @@ impl ClientConfig {
                 ));
             }
         }
+        if self.post_handshake_auth {
+            capabilities.require(Feature::PostHandshakeAuth)?;
+        }
+        if self.parameters.allow_renegotiation {
+            capabilities.require(Feature::RenegotiationClient)?;
+        }
+        let suspends = self.late_credentials || self.peer_verification.is_suspended();
+        if suspends && (self.post_handshake_auth || self.parameters.allow_renegotiation) {
+            return Err(suspended_afterwards());
+        }
         capabilities.require(if self.send_sni {
             Feature::Sni
         } else {
@@ -153,6 +163,20 @@ impl ServerConfig {
                      them against, never the system's",
                 ));
             }
+        }
+        if self.parameters.allow_renegotiation {
+            capabilities.require(Feature::RenegotiationServer)?;
+        }
+        let on_request = matches!(
+            self.client_authentication,
+            ClientAuthentication::OnRequest(_)
+        );
+        if on_request {
+            check_requests(&self.parameters, capabilities)?;
+        }
+        let suspends = self.peer_verification.is_suspended();
+        if suspends && (on_request || self.parameters.allow_renegotiation) {
+            return Err(suspended_afterwards());
         }
         check_server_resumption(&self.resumption, capabilities)?;
         Ok(Checked(self))
@@ -329,6 +353,31 @@ fn check_pending_output_bound(bound: usize, capabilities: &Capabilities) -> Resu
         ));
     }
     Ok(())
+}
+
+/// A session is suspended only until its first handshake is complete.
+fn suspended_afterwards() -> Error {
+    Error::config(
+        ConfigProblem::Conflict,
+        "a session that is suspended for an answer of the caller's asks for no certificate after the \
+         handshake, presents none, and is not renegotiated",
+    )
+}
+
+/// Checks that a client certificate can be asked for after the handshake.
+fn check_requests(parameters: &Parameters, capabilities: &Capabilities) -> Result<()> {
+    if parameters.allows(ProtocolVersion::TLS1_3) {
+        return capabilities.require(Feature::PostHandshakeAuth);
+    }
+    capabilities.require(Feature::RenegotiationServer)?;
+    if parameters.allow_renegotiation {
+        return Ok(());
+    }
+    Err(Error::config(
+        ConfigProblem::Conflict,
+        "a server of TLS 1.2 alone asks for a client certificate on request by renegotiation, which \
+         is not allowed",
+    ))
 }
 
 fn check_server_resumption(

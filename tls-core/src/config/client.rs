@@ -25,6 +25,10 @@ pub struct ClientConfig {
     /// What a session presents stays with it. A handshake in which the server asked leaves nothing
     /// to be resumed, so that no later session takes over what was chosen for this one.
     pub late_credentials: bool,
+    /// Whether to offer TLS 1.3 servers to be asked for a certificate after the handshake (RFC 8446
+    /// section 4.2.6); off by default. A `read` then answers such a request with
+    /// [`identity`](Self::identity), or declines.
+    pub post_handshake_auth: bool,
     /// Whether to send the server name indication (RFC 6066 section 3); on by default. IP
     /// addresses are never sent.
     pub send_sni: bool,
@@ -43,6 +47,7 @@ impl ClientConfig {
             peer_verification: PeerVerification::Default,
             identity: None,
             late_credentials: false,
+            post_handshake_auth: false,
             send_sni: true,
             resumption: ClientResumption::default(),
             dangerous: Dangerous::default(),

@@ -23,6 +23,14 @@ pub struct Parameters {
     /// Application protocols, most wanted first; none are negotiated if empty. Servers choose by
     /// their own order, and refuse a client that offers only others. RFC 7301.
     pub alpn: Vec<Vec<u8>>,
+    /// Whether a TLS 1.2 session may be renegotiated (RFC 5246 section 7.4.1.1); off by default, when
+    /// an attempt of the peer is refused. If on, `read` and `write` take the session through a
+    /// handshake that the peer starts: what they give is as ever, save that `write` may give
+    /// `WantRead`, for nothing can be written between the first message of that handshake and the
+    /// last. Only with secure renegotiation (RFC 5746); the peer is verified again; a renegotiation
+    /// that would change its certificate, or any other of the session's facts, is a fatal error; and
+    /// after the eighth that the peer has started, any more are refused. TLS 1.3 has none.
+    pub allow_renegotiation: bool,
     /// Whether `shutdown` sends no close_notify and does not wait for the peer's. The peer can
     /// then not tell the end of the data from a truncation.
     pub quiet_shutdown: bool,
@@ -41,6 +49,7 @@ impl Default for Parameters {
             cipher_suites: None,
             groups: None,
             alpn: Vec::new(),
+            allow_renegotiation: false,
             quiet_shutdown: false,
             pending_output_bound: DEFAULT_PENDING_OUTPUT_BOUND,
             socket_transport: SocketTransport::default(),

@@ -47,14 +47,18 @@ pub enum ClientAuthentication {
     Optional(Roots),
     /// Clients that present none are refused.
     Required(Roots),
+    /// Clients are not asked by the handshake, but may be afterwards, by
+    /// [`request_client_certificate`](crate::Session::request_client_certificate). With TLS 1.2 that
+    /// takes [`Parameters::allow_renegotiation`].
+    OnRequest(Roots),
 }
 
 impl ClientAuthentication {
-    /// The roots client certificates must lead to, if clients are asked.
+    /// The roots client certificates must lead to, if clients are or may be asked.
     pub fn roots(&self) -> Option<&Roots> {
         match self {
             Self::None => None,
-            Self::Optional(roots) | Self::Required(roots) => Some(roots),
+            Self::Optional(roots) | Self::Required(roots) | Self::OnRequest(roots) => Some(roots),
         }
     }
 }

@@ -35,6 +35,11 @@ pub enum PeerVerification {
 }
 
 impl PeerVerification {
+    /// Whether the session waits for its caller.
+    pub fn is_suspended(&self) -> bool {
+        matches!(self, Self::Suspended)
+    }
+
     /// Whether somebody else than the library decides.
     pub fn is_custom(&self) -> bool {
         !matches!(self, Self::Default)

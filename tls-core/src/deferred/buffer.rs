@@ -9,7 +9,7 @@ use crate::error::{Error, Operation, Result};
 use crate::facts::Facts;
 use crate::iana::AlertDescription;
 use crate::session::{BufferSession, Role, Session, unasked};
-use crate::status::{Progress, Status};
+use crate::status::{PostHandshakeAuth, Progress, Status};
 use crate::support::forward_suspensions;
 
 /// A session of a [`Deferred`](super::Deferred) context, without I/O.
@@ -177,6 +177,14 @@ impl<C: Context> Session for DeferredBufferSession<C> {
 
     fn request_key_update(&mut self) -> Result<Status> {
         self.current_mut().request_key_update()
+    }
+
+    fn request_client_certificate(&mut self) -> Result<Status> {
+        self.current_mut().request_client_certificate()
+    }
+
+    fn post_handshake_auth(&self) -> PostHandshakeAuth {
+        self.current().post_handshake_auth()
     }
 
     forward_suspensions!(self => self.current(), self.current_mut());

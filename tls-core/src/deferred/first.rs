@@ -10,7 +10,7 @@ use crate::facts::Facts;
 use crate::iana::AlertDescription;
 use crate::session::{Role, Session, unasked};
 use crate::status::{Progress, Status};
-use crate::support::Lifecycle;
+use crate::support::{Lifecycle, Requests};
 
 /// The length of an alert that is not encrypted, with its record header, in bytes.
 const ALERT_RECORD: usize = 7;
@@ -231,6 +231,17 @@ impl<C: Context> Session for First<C> {
     fn request_key_update(&mut self) -> Result<Status> {
         let verdict = (self.lifecycle).gate_key_update(Support::Native, self.unsent, usize::MAX);
         refusal(verdict, Operation::KeyUpdate).map(|progress| progress.status)
+    }
+
+    fn request_client_certificate(&mut self) -> Result<Status> {
+        let requests = Requests {
+            role: Role::Server,
+            tls13: Support::Native,
+            tls12: Support::Native,
+            has_roots: true,
+        };
+        let verdict = (self.lifecycle).gate_client_certificate(requests, self.unsent, usize::MAX);
+        refusal(verdict, Operation::RequestCertificate).map(|progress| progress.status)
     }
 
     fn client_hello(&self) -> Option<&ClientHello> {

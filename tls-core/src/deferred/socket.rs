@@ -14,7 +14,7 @@ use crate::error::{Error, Misuse, Operation, Result};
 use crate::facts::Facts;
 use crate::iana::AlertDescription;
 use crate::session::{DetachError, Detached, MAX_UNREAD, Role, Session, SocketSession, unasked};
-use crate::status::{Progress, Status};
+use crate::status::{PostHandshakeAuth, Progress, Status};
 use crate::support::{
     Descriptor, check_nonblocking, check_unread, forward_suspensions, receive, send,
     unread_too_much, would_block,
@@ -275,6 +275,14 @@ impl<C: Context> Session for DeferredSocketSession<'_, C> {
 
     fn request_key_update(&mut self) -> Result<Status> {
         self.current_mut().request_key_update()
+    }
+
+    fn request_client_certificate(&mut self) -> Result<Status> {
+        self.current_mut().request_client_certificate()
+    }
+
+    fn post_handshake_auth(&self) -> PostHandshakeAuth {
+        self.current().post_handshake_auth()
     }
 
     forward_suspensions!(self => self.current(), self.current_mut());

@@ -12,8 +12,8 @@ use super::record::RecordTracker;
 use super::transport::{Transport, would_block};
 use crate::error::{AlertDirection, Error, ErrorKind, Misuse, Operation, Result};
 use crate::iana::ProtocolVersion;
-use crate::session::BufferSession;
-use crate::status::{Progress, Status};
+use crate::session::{BufferSession, Role};
+use crate::status::{PostHandshakeAuth, Progress, Status};
 
 /// How much ciphertext is gathered before it is sent, in bytes.
 const GATHER: usize = 64 * 1024;
@@ -144,6 +144,27 @@ impl<B: BufferSession> Driver<B> {
             true => self.session.write(&[], &mut []).map(|_| Status::WantWrite),
             false => self.session.request_key_update(),
         };
+        self.announced(verdict)
+    }
+
+    /// See [`Session::request_client_certificate`](crate::Session::request_client_certificate).
+    pub(crate) fn request_client_certificate(&mut self) -> Result<Status> {
+        if let Some(error) = self.gate(Operation::RequestCertificate) {
+            return Err(error);
+        }
+        let full = self.pending_output() >= self.pending_output_bound;
+        let pending = self.session.post_handshake_auth() == PostHandshakeAuth::Pending;
+        // As above: what the session refuses, it refuses before it looks for room.
+        let possible = self.session.role() == Role::Server && !pending;
+        let verdict = match full && possible {
+            true => self.session.write(&[], &mut []).map(|_| Status::WantWrite),
+            false => self.session.request_client_certificate(),
+        };
+        self.announced(verdict)
+    }
+
+    /// An error waits until its alert, which is on its way, has left.
+    fn announced(&self, verdict: Result<Status>) -> Result<Status> {
         match verdict {
             Err(error) if is_announced(&error) && self.pending_output() > 0 => {
                 Ok(Status::WantWrite)

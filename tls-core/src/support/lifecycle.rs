@@ -1,11 +1,14 @@
 //! Where a session stands: the rules of the contract that do not depend on the engine.
 
+use rustls_pki_types::CertificateDer;
+
 use super::suspension::Suspension;
 use crate::capabilities::{Feature, Support};
 use crate::error::{Error, ErrorKind, Misuse, Operation, Result};
 use crate::facts::Facts;
 use crate::iana::ProtocolVersion;
-use crate::status::Status;
+use crate::session::Role;
+use crate::status::{PostHandshakeAuth, Status};
 
 /// How many bytes above the bound on pending output a reply to the peer may take (K1).
 pub const OUTPUT_RESERVE: usize = 4 * 1024;
@@ -33,6 +36,20 @@ pub struct Lifecycle {
     unread_updates: u8,
     /// Only on sessions that were ever suspended.
     suspension: Option<Box<Suspension>>,
+    post_handshake_auth: PostHandshakeAuth,
+}
+
+/// What a request for a client certificate depends on besides where the session stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Requests {
+    /// Which side the session is.
+    pub role: Role,
+    /// Whether it can ask with TLS 1.3.
+    pub tls13: Support,
+    /// Whether it can ask, and may, with TLS 1.2.
+    pub tls12: Support,
+    /// Whether it has roots to verify the answer against.
+    pub has_roots: bool,
 }
 
 #[derive(Debug)]
@@ -163,6 +180,65 @@ impl Lifecycle {
             return Some(Err(Error::misuse(Misuse::TooManyKeyUpdates, operation)));
         }
         (pending_output >= bound).then_some(Ok(Status::WantWrite))
+    }
+
+    /// What `request_client_certificate` gives without touching the engine, if anything:
+    /// `requests` says what the backend can and the configuration allows, `pending_output` and
+    /// its `bound` are in bytes. After `None` the session asks the engine, and tells of the result by
+    /// [`Self::set_post_handshake_auth`].
+    pub fn gate_client_certificate(
+        &self,
+        requests: Requests,
+        pending_output: usize,
+        bound: usize,
+    ) -> Option<Result<Status>> {
+        if let Some(verdict) = self.gate_failure(pending_output) {
+            return Some(verdict);
+        }
+        let operation = Operation::RequestCertificate;
+        let misuse = |misuse| Some(Err(Error::misuse(misuse, operation)));
+        if requests.role == Role::Client {
+            return misuse(Misuse::WrongRole);
+        }
+        let Some(facts) = &self.facts else {
+            return Some(Err(incomplete(operation)));
+        };
+        if self.is_closing() {
+            return misuse(Misuse::WriteAfterShutdown);
+        }
+        let (feature, support) = match facts.protocol_version {
+            ProtocolVersion::TLS1_3 => (Feature::PostHandshakeAuth, requests.tls13),
+            _ => (Feature::RenegotiationServer, requests.tls12),
+        };
+        if let Support::Unsupported(reason) = support {
+            let kind = ErrorKind::Unsupported(feature);
+            return Some(Err(Error::new(kind, operation).with_detail(reason)));
+        }
+        if !requests.has_roots {
+            return misuse(Misuse::NoClientRoots);
+        }
+        if self.post_handshake_auth == PostHandshakeAuth::Pending {
+            return misuse(Misuse::RequestPending);
+        }
+        (pending_output >= bound).then_some(Ok(Status::WantWrite))
+    }
+
+    /// See [`Session::post_handshake_auth`](crate::Session::post_handshake_auth).
+    pub fn post_handshake_auth(&self) -> PostHandshakeAuth {
+        self.post_handshake_auth
+    }
+
+    /// A client certificate was asked for, or the answer is there.
+    pub fn set_post_handshake_auth(&mut self, state: PostHandshakeAuth) {
+        self.post_handshake_auth = state;
+    }
+
+    /// The peer has authenticated anew, and was verified. Its identity has not changed: the session
+    /// has seen to that.
+    pub fn replace_peer_certificates(&mut self, chain: Vec<CertificateDer<'static>>) {
+        if let Some(facts) = &mut self.facts {
+            facts.peer_certificates = Some(chain);
+        }
     }
 
     /// Whether the next KeyUpdate may ask for the peer's: one that sends no data in between has
@@ -413,6 +489,76 @@ mod tests {
             CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
         ));
         assert_eq!(kind(ask(&old, native)), unsupported);
+    }
+
+    #[test]
+    fn client_certificates_are_asked_for_where_that_can_be() {
+        let native = Requests {
+            role: Role::Server,
+            tls13: Support::Native,
+            tls12: Support::Unsupported("no"),
+            has_roots: true,
+        };
+        let kind = |lifecycle: &Lifecycle, requests| {
+            let verdict = lifecycle.gate_client_certificate(requests, 5, 10);
+            verdict.unwrap().unwrap_err().kind()
+        };
+        let misuse = ErrorKind::Misuse;
+        let incomplete = kind(&Lifecycle::new(), native);
+        assert_eq!(incomplete, misuse(Misuse::HandshakeIncomplete));
+
+        let mut lifecycle = open();
+        let gate =
+            |lifecycle: &Lifecycle, pending| lifecycle.gate_client_certificate(native, pending, 10);
+        assert!(gate(&lifecycle, 9).is_none());
+        let full = gate(&lifecycle, 10).unwrap().unwrap();
+        assert_eq!(full, Status::WantWrite);
+        for (requests, expected) in [
+            (
+                Requests {
+                    role: Role::Client,
+                    ..native
+                },
+                misuse(Misuse::WrongRole),
+            ),
+            (
+                Requests {
+                    tls13: Support::Unsupported("no"),
+                    ..native
+                },
+                ErrorKind::Unsupported(Feature::PostHandshakeAuth),
+            ),
+            (
+                Requests {
+                    has_roots: false,
+                    ..native
+                },
+                misuse(Misuse::NoClientRoots),
+            ),
+        ] {
+            assert_eq!(kind(&lifecycle, requests), expected);
+        }
+        for (state, asks) in [
+            (PostHandshakeAuth::Pending, false),
+            (PostHandshakeAuth::Received, true),
+            (PostHandshakeAuth::Declined, true),
+            (PostHandshakeAuth::PeerNotCapable, true),
+        ] {
+            lifecycle.set_post_handshake_auth(state);
+            assert_eq!(gate(&lifecycle, 0).is_none(), asks, "{state:?}");
+        }
+        lifecycle.set_post_handshake_auth(PostHandshakeAuth::Pending);
+        assert_eq!(kind(&lifecycle, native), misuse(Misuse::RequestPending));
+        lifecycle.queue_close_notify();
+        assert_eq!(kind(&lifecycle, native), misuse(Misuse::WriteAfterShutdown));
+
+        let mut old = Lifecycle::new();
+        old.complete_handshake(Facts::new(
+            ProtocolVersion::TLS1_2,
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        ));
+        let unsupported = ErrorKind::Unsupported(Feature::RenegotiationServer);
+        assert_eq!(kind(&old, native), unsupported);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod transport;
 
 #[cfg(unix)]
 pub use descriptor::{Descriptor, check_nonblocking, receive, send, send_vectored};
-pub use lifecycle::{Lifecycle, OUTPUT_RESERVE};
+pub use lifecycle::{Lifecycle, OUTPUT_RESERVE, Requests};
 #[cfg(unix)]
 pub use pump::{SocketPump, check_unread, unread_too_much};
 pub use record::{MAX_RECORD, RECORD_HEADER, RecordHeader};

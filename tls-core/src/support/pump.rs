@@ -16,7 +16,7 @@ use crate::iana::AlertDescription;
 use crate::session::{
     BufferSession, DetachError, Detached, MAX_UNREAD, Role, Session, SocketSession,
 };
-use crate::status::{Progress, Status};
+use crate::status::{PostHandshakeAuth, Progress, Status};
 
 /// Drives a socket for a [`BufferSession`]: the emulated socket mode of engines that do no I/O.
 ///
@@ -238,5 +238,13 @@ impl<S: BufferSession> Session for SocketPump<'_, S> {
 
     fn refuse_client_hello(&mut self, alert: AlertDescription) -> Result<()> {
         self.driver.session_mut().refuse_client_hello(alert)
+    }
+
+    fn request_client_certificate(&mut self) -> Result<Status> {
+        self.driver.request_client_certificate()
+    }
+
+    fn post_handshake_auth(&self) -> PostHandshakeAuth {
+        self.driver.session().post_handshake_auth()
     }
 }

@@ -68,6 +68,9 @@ fn slot(capabilities: &mut Capabilities, feature: Feature) -> &mut Support {
         Feature::SuspendedVerificationClient => &mut capabilities.suspended_verification_client,
         Feature::SuspendedVerificationServer => &mut capabilities.suspended_verification_server,
         Feature::LateClientCredentials => &mut capabilities.late_client_credentials,
+        Feature::PostHandshakeAuth => &mut capabilities.post_handshake_auth,
+        Feature::RenegotiationClient => &mut capabilities.renegotiation_client,
+        Feature::RenegotiationServer => &mut capabilities.renegotiation_server,
         other => panic!("{other} is new: add it here"),
     }
 }
@@ -131,6 +134,9 @@ fn the_defaults_pass() {
         Feature::ClientCertificate,
         Feature::ClientAuthentication,
         Feature::SessionTimeout,
+        Feature::PostHandshakeAuth,
+        Feature::RenegotiationClient,
+        Feature::RenegotiationServer,
         Feature::Tls12CipherSuites,
         Feature::Tls13CipherSuites,
         Feature::Verifier,
@@ -188,6 +194,10 @@ fn a_client_setting_the_backend_lacks_is_refused_by_name() {
         (Feature::ClientCertificate, |c| {
             c.identity = Some(identity())
         }),
+        (Feature::PostHandshakeAuth, |c| c.post_handshake_auth = true),
+        (Feature::RenegotiationClient, |c| {
+            c.parameters.allow_renegotiation = true;
+        }),
         (Feature::SessionCacheSize, |_| {}),
         (Feature::Verifier, |c| c.peer_verification = verifier()),
         (Feature::SuspendedVerificationClient, |c| {
@@ -211,6 +221,17 @@ fn a_client_setting_the_backend_lacks_is_refused_by_name() {
 fn a_server_setting_the_backend_lacks_is_refused_by_name() {
     type Change = fn(&mut ServerConfig);
     let changes: &[(Feature, Change)] = &[
+        (Feature::PostHandshakeAuth, |c| {
+            c.client_authentication = ClientAuthentication::OnRequest(Roots::given([root()]));
+        }),
+        (Feature::RenegotiationServer, |c| {
+            c.parameters.allow_renegotiation = true;
+        }),
+        (Feature::RenegotiationServer, |c| {
+            c.client_authentication = ClientAuthentication::OnRequest(Roots::given([root()]));
+            c.parameters.max_version = ProtocolVersion::TLS1_2;
+            c.parameters.allow_renegotiation = true;
+        }),
         (Feature::ClientAuthentication, |c| {
             c.client_authentication = ClientAuthentication::Optional(Roots::given([root()]));
         }),
@@ -354,6 +375,7 @@ fn trust_must_come_from_somewhere() {
         for asks in [
             ClientAuthentication::Optional,
             ClientAuthentication::Required,
+            ClientAuthentication::OnRequest,
         ] {
             let mut server = server();
             server.client_authentication = asks(roots.clone());
@@ -362,6 +384,19 @@ fn trust_must_come_from_somewhere() {
             assert!(said.contains("never the system's"), "{said}");
         }
     }
+}
+
+/// With TLS 1.2 alone a request is a renegotiation; with TLS 1.3 it may come to that.
+#[test]
+fn a_certificate_on_request_can_be_asked_for() {
+    let mut config = server();
+    config.client_authentication = ClientAuthentication::OnRequest(Roots::given([root()]));
+    config.clone().check(&all()).unwrap();
+    config.parameters.max_version = ProtocolVersion::TLS1_2;
+    let refused = config.clone().check(&all()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Config(ConfigProblem::Conflict));
+    config.parameters.allow_renegotiation = true;
+    config.check(&all()).unwrap();
 }
 
 #[test]
@@ -394,6 +429,34 @@ fn settings_that_exclude_each_other_are_refused() {
         let error = nobody.check(&all()).unwrap_err();
         sentence(&error, config(ConfigProblem::Conflict));
     }
+}
+
+/// What a session is suspended for belongs to its first handshake.
+#[test]
+fn nothing_is_suspended_after_the_handshake() {
+    let (mut late, mut suspended, mut server) = (client(), client(), server());
+    late.late_credentials = true;
+    suspended.peer_verification = PeerVerification::Suspended;
+    server.peer_verification = PeerVerification::Suspended;
+    server.client_authentication = ClientAuthentication::Required(Roots::given([root()]));
+    let conflict = config(ConfigProblem::Conflict);
+    for asked in [late, suspended] {
+        for (offers, renegotiates) in [(true, false), (false, true)] {
+            let mut both = asked.clone();
+            both.post_handshake_auth = offers;
+            both.parameters.allow_renegotiation = renegotiates;
+            assert_eq!(both.check(&all()).unwrap_err().kind(), conflict);
+        }
+        asked.check(&all()).unwrap();
+    }
+    let mut renegotiates = server.clone();
+    renegotiates.parameters.allow_renegotiation = true;
+    let mut on_request = server.clone();
+    on_request.client_authentication = ClientAuthentication::OnRequest(Roots::given([root()]));
+    for both in [renegotiates, on_request] {
+        assert_eq!(both.check(&all()).unwrap_err().kind(), conflict);
+    }
+    server.check(&all()).unwrap();
 }
 
 #[test]
