@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, SigningKey,
 };
 use time::{Duration, OffsetDateTime};
 use tls_core::config::{Identity, Roots};
@@ -132,13 +132,13 @@ impl Pki {
 }
 
 /// A certificate authority, and the certificates between its leaves and the root.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     between: Vec<CertificateDer<'static>>,
 }
 
 impl Authority {
-    fn root(name: &str) -> Self {
+    pub(crate) fn root(name: &str) -> Self {
         let issuer = CertifiedIssuer::self_signed(authority(name), new_key())
             .expect("a root of fixed parameters");
         Self {
@@ -147,19 +147,29 @@ impl Authority {
         }
     }
 
-    fn intermediate(&self, name: &str) -> Self {
-        let issuer = CertifiedIssuer::signed_by(authority(name), new_key(), &self.issuer)
+    pub(crate) fn intermediate(&self, name: &str) -> Self {
+        self.below(authority(name))
+    }
+
+    /// An intermediate authority with these parameters.
+    pub(crate) fn below(&self, params: CertificateParams) -> Self {
+        let issuer = CertifiedIssuer::signed_by(params, new_key(), &self.issuer)
             .expect("an intermediate of fixed parameters");
-        let between = vec![issuer.der().clone()];
+        let mut between = vec![issuer.der().clone()];
+        between.extend(self.between.iter().cloned());
         Self { issuer, between }
     }
 
-    fn certificate(&self) -> CertificateDer<'static> {
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
         self.issuer.der().clone()
     }
 
-    fn issue(&self, leaf: Leaf) -> Identity {
-        let key = new_key();
+    pub(crate) fn issue(&self, leaf: Leaf) -> Identity {
+        self.issue_for(leaf, new_key())
+    }
+
+    /// A leaf with a key that is there already.
+    pub(crate) fn issue_for(&self, leaf: Leaf, key: KeyPair) -> Identity {
         let certificate = leaf
             .0
             .signed_by(&key, &self.issuer)
@@ -171,12 +181,23 @@ impl Authority {
 }
 
 /// The parameters of a leaf, valid from a day ago for a month unless told otherwise.
-struct Leaf(CertificateParams);
+pub(crate) struct Leaf(CertificateParams);
 
 impl Leaf {
-    fn server(names: &[&str]) -> Self {
+    pub(crate) fn server(names: &[&str]) -> Self {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         Self::new(names, ExtendedKeyUsagePurpose::ServerAuth).with_common_name("polytls server")
+    }
+
+    /// The leaf's certificate by an issuer that is no [`Authority`].
+    pub(crate) fn signed_by(
+        self,
+        key: &KeyPair,
+        issuer: &Issuer<'_, impl SigningKey>,
+    ) -> CertificateDer<'static> {
+        let certificate = self.0.signed_by(key, issuer);
+        let certificate = certificate.expect("a leaf of fixed parameters");
+        certificate.der().clone()
     }
 
     fn client(name: &str) -> Self {
@@ -207,7 +228,7 @@ impl Leaf {
     }
 
     /// Validity in days from now.
-    fn valid(mut self, from: i64, until: i64) -> Self {
+    pub(crate) fn valid(mut self, from: i64, until: i64) -> Self {
         let now = OffsetDateTime::now_utc();
         self.0.not_before = now + Duration::days(from);
         self.0.not_after = now + Duration::days(until);
@@ -215,7 +236,8 @@ impl Leaf {
     }
 }
 
-fn authority(name: &str) -> CertificateParams {
+/// The parameters of an authority.
+pub(crate) fn authority(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -231,10 +253,13 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-fn new_key() -> KeyPair {
+pub(crate) fn new_key() -> KeyPair {
     KeyPair::generate().expect("an ECDSA P-256 key")
 }
 
-fn identity(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Identity {
+pub(crate) fn identity(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Identity {
     Identity::from_der(chain, key).expect("the chain is not empty")
 }

@@ -42,6 +42,7 @@
 mod alerts;
 mod alpn;
 mod buffering;
+mod chains;
 mod client_certificates;
 mod close;
 mod config;
@@ -51,9 +52,11 @@ mod facts;
 mod fragments;
 mod handshake;
 mod key_update;
+mod lifetime;
 mod limits;
 mod names;
 mod plain;
+mod readiness;
 mod resumption;
 mod roots;
 mod shutdown;
@@ -82,6 +85,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         plain::CASES,
         config::CASES,
         descriptor::CASES,
+        chains::CASES,
+        lifetime::CASES,
+        readiness::CASES,
         steady::CASES,
     ]
     .into_iter()

@@ -149,8 +149,8 @@ impl End {
     fn take(&mut self, buffer: &mut [u8]) -> io::Result<Taken> {
         match self {
             Self::Memory(port) => Ok(port.borrow_mut().take(buffer)),
-            Self::Unix(stream) => taken(stream.read(buffer)),
-            Self::Tcp(stream) => taken(stream.read(buffer)),
+            Self::Unix(stream) => taken(uninterrupted(|| stream.read(buffer))),
+            Self::Tcp(stream) => taken(uninterrupted(|| stream.read(buffer))),
             Self::Gone => Ok(Taken::Ended),
         }
     }
@@ -171,8 +171,8 @@ impl End {
     pub(crate) fn give(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let given = match self {
             Self::Memory(port) => return Ok(port.borrow_mut().give(bytes)),
-            Self::Unix(stream) => stream.write(bytes),
-            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => uninterrupted(|| stream.write(bytes)),
+            Self::Tcp(stream) => uninterrupted(|| stream.write(bytes)),
             Self::Gone => return Ok(bytes.len()),
         };
         match given {
@@ -209,6 +209,16 @@ impl End {
                 io::ErrorKind::Unsupported,
                 "only a TCP wire can be reset; build the pair with `.tcp()`, in socket mode",
             )),
+        }
+    }
+}
+
+/// Repeats a call as long as it is interrupted.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }
