@@ -25,6 +25,15 @@ const PROGRAMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "sni_routing",
+        &[
+            "client: this is one.example",
+            "client: this is two.example",
+            "client: three.example: handshake: the peer sent a fatal alert (alert \
+             unrecognized_name received)",
+        ],
+    ),
+    (
         "starttls",
         &["server: \"hello\", over TLS", "250 hello to you too"],
     ),
