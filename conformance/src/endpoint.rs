@@ -112,6 +112,19 @@ impl Endpoint {
         }
     }
 
+    /// What answers a suspension.
+    ///
+    /// # Panics
+    ///
+    /// After [`close`](Self::close).
+    pub fn session_mut(&mut self) -> &mut dyn Session {
+        match &mut self.drive {
+            Drive::Buffer { session, .. } => &mut **session,
+            Drive::Socket(session) => &mut **session,
+            Drive::Gone => panic!("the endpoint was closed"),
+        }
+    }
+
     /// The buffer session itself, for cases that pass their own slices.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ fn two_records(scene: &Scene<'_>) -> CaseResult {
 }
 
 /// Makes two records of the client's first, the first with this many bytes.
-fn split_first_record(pair: &mut Pair, message: usize, first: usize) {
+pub(super) fn split_first_record(pair: &mut Pair, message: usize, first: usize) {
     let lane = &mut pair.wire.to_server;
     let [old, new, rest] = [message, first, message - first].map(|length| {
         let length = u16::try_from(length).expect("a record is shorter than 64 KiB");

@@ -47,6 +47,9 @@ mod client_certificates;
 mod close;
 mod config;
 mod data;
+mod deferred;
+mod deferred_policy;
+mod deferred_wire;
 mod descriptor;
 mod facts;
 mod fragments;
@@ -81,6 +84,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         key_update::CASES,
         limits::CASES,
         resumption::CASES,
+        deferred::CASES,
+        deferred_wire::CASES,
+        deferred_policy::CASES,
         roots::CASES,
         plain::CASES,
         config::CASES,

@@ -7,6 +7,7 @@ use tls_core::{
     CertificateProblem, ClientConfig, DynContext, ErrorKind, Feature, ServerConfig, SessionOptions,
 };
 
+use super::deferred::suspend;
 use crate::case::{Case, CaseResult, Versions};
 use crate::check;
 use crate::ensure;
@@ -92,6 +93,20 @@ const PER_VERSION: &[[Case; 2]] = &[
         "alpn_is_negotiated_each_time", alpn_each_time,
         rfc "RFC 7301 3.1", &["K12", "K10"], &["behaviours 130"], Alpn
     ),
+    per_version!(
+        "same_chosen_context_resumes", chosen_again,
+        rfc "RFC 8446 2.2, RFC 5246 7.3", &["K12", "K13"], &["behaviours 142"],
+        DeferredServerContext
+    ),
+    per_version!(
+        "another_chosen_context_starts_anew", chosen_other,
+        rfc "RFC 8446 4.2.11", &["K12", "K13"], &["behaviours 144"], DeferredServerContext
+    ),
+    per_version!(
+        "choosing_bypasses_no_client_authentication", chosen_no_bypass,
+        rfc "RFC 8446 4.2.11", &["K12", "K13", "K14"], &["behaviours 146"],
+        DeferredServerContext, ClientAuthentication, ClientCertificate
+    ),
     [
         Case {
             rfc: "RFC 8446 C.4, 4.6.1",
@@ -116,6 +131,8 @@ const PER_VERSION: &[[Case; 2]] = &[
 struct Contexts {
     client: Box<dyn DynContext>,
     server: Box<dyn DynContext>,
+    /// From which `server` is chosen, if it is.
+    bootstrap: Option<Box<dyn DynContext>>,
 }
 
 impl Contexts {
@@ -127,15 +144,27 @@ impl Contexts {
         Ok(Self {
             client: scene.backend.client(client)?,
             server: scene.backend.server(server)?,
+            bootstrap: None,
+        })
+    }
+
+    /// The same, with a server that is chosen by the ClientHello.
+    fn chosen(scene: &Scene<'_>, client: ClientConfig, server: ServerConfig) -> CaseResult<Self> {
+        Ok(Self {
+            bootstrap: Some(scene.backend.deferred_server()?),
+            ..Self::with(scene, client, server)?
         })
     }
 
     fn pair(&self, scene: &Scene<'_>, options: SessionOptions) -> CaseResult<Pair> {
-        let builder = scene.build().client_context(&*self.client);
-        builder
-            .server_context(&*self.server)
-            .options(options)
-            .pair()
+        let builder = scene.build().client_context(&*self.client).options(options);
+        let Some(bootstrap) = &self.bootstrap else {
+            return builder.server_context(&*self.server).pair();
+        };
+        let mut pair = builder.server_context(&**bootstrap).pair()?;
+        suspend(&mut pair)?;
+        pair.server.session_mut().set_context(&*self.server)?;
+        Ok(pair)
     }
 
     /// Connects, moves data both ways so that tickets arrive, and closes cleanly: the connection,
@@ -261,6 +290,75 @@ fn no_bypass(scene: &Scene<'_>) -> CaseResult {
         error,
         ErrorKind::Certificate(CertificateProblem::Missing),
     )
+}
+
+/// Servers by tickets and by a cache, as far as the backend has both.
+fn each_way(scene: &Scene<'_>) -> impl Iterator<Item = ServerConfig> + use<> {
+    let ways = [
+        (true, scene.has(Feature::StatelessTickets)),
+        (false, scene.has(Feature::SessionCacheSize)),
+    ];
+    let config = scene.server_config();
+    let possible = ways.into_iter().filter(|(_, possible)| *possible);
+    possible.map(move |(tickets, _)| {
+        let mut config = config.clone();
+        config.resumption.tickets = tickets;
+        config
+    })
+}
+
+fn chosen_again(scene: &Scene<'_>) -> CaseResult {
+    for server in each_way(scene) {
+        let contexts = Contexts::chosen(scene, scene.client_config(), server)?;
+        contexts.twice(scene, "the same context chosen again", true)?;
+    }
+    Ok(())
+}
+
+fn chosen_other(scene: &Scene<'_>) -> CaseResult {
+    for server in each_way(scene) {
+        let mut contexts = Contexts::chosen(scene, scene.client_config(), server.clone())?;
+        contexts.connect(scene)?;
+        let first = std::mem::replace(&mut contexts.server, scene.backend.server(server)?);
+        let resumed = contexts.connect(scene)?;
+        check::equal("with a ticket of another context", resumed, false)?;
+        contexts.server = first;
+        contexts.connect(scene)?;
+        let resumed = contexts.connect(scene)?;
+        check::equal("back with the first", resumed, true)?;
+    }
+    Ok(())
+}
+
+fn chosen_no_bypass(scene: &Scene<'_>) -> CaseResult {
+    for server in each_way(scene) {
+        let mut strict = server.clone();
+        strict.client_authentication = ClientAuthentication::Required(scene.pki.roots());
+        let mut contexts = Contexts::chosen(scene, scene.client_config(), server.clone())?;
+        contexts.connect(scene)?;
+        contexts.server = scene.backend.server(strict.clone())?;
+        let outcome = contexts.pair(scene, scene.options())?.settle()?;
+        let error = outcome
+            .server
+            .failure("the context that requires a certificate")?;
+        let missing = ErrorKind::Certificate(CertificateProblem::Missing);
+        check::kind("the context that requires a certificate", error, missing)?;
+
+        // A client that has a certificate shows it: what it kept from before is not taken for one.
+        let mut client = scene.client_config();
+        client.identity = Some(scene.pki.client.clone());
+        let mut contexts = Contexts::chosen(scene, client, server)?;
+        contexts.connect(scene)?;
+        contexts.server = scene.backend.server(strict)?;
+        let (pair, resumed) = contexts.connect_as(scene, scene.options())?;
+        check::equal("towards the strict context", resumed, false)?;
+        let leaf = pair.server.session().peer_certificates();
+        let leaf = leaf.and_then(<[_]>::first);
+        check::equal("the client's leaf", leaf, scene.pki.client.chain().first())?;
+        let resumed = contexts.connect(scene)?;
+        check::equal("towards the strict context again", resumed, true)?;
+    }
+    Ok(())
 }
 
 fn client_identity(scene: &Scene<'_>) -> CaseResult {

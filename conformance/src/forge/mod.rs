@@ -116,6 +116,17 @@ impl Forge {
         }
     }
 
+    /// A peer that has sent nothing yet, and can only send plain bytes, to a server that is to
+    /// choose its context.
+    ///
+    /// # Errors
+    ///
+    /// The backend's.
+    pub fn stranger_to_deferred(scene: &Scene<'_>) -> CaseResult<Self> {
+        let context = scene.backend.deferred_server()?;
+        Self::against(scene, &*context, SessionOptions::new())
+    }
+
     fn against(
         scene: &Scene<'_>,
         context: &dyn DynContext,

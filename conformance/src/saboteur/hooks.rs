@@ -3,7 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::OnceLock;
 
-use tls_core::{Facts, PostHandshakeAuth, Progress, Result, Role, Session, Status};
+use tls_core::iana::AlertDescription;
+use tls_core::{
+    ClientHello, DynContext, Facts, PostHandshakeAuth, Progress, Result, Role, Session,
+    SocketSession, Status,
+};
 
 /// One call on its way to the real session, in either mode.
 pub(crate) trait Call {
@@ -56,6 +60,26 @@ pub(crate) trait Hook: Send {
 
     fn facts<'a>(&'a self, session: &'a dyn Session) -> Option<&'a Facts> {
         session.facts()
+    }
+
+    fn client_hello<'a>(&'a self, session: &'a dyn Session) -> Option<&'a ClientHello> {
+        session.client_hello()
+    }
+
+    fn set_context(&mut self, session: &mut dyn Session, context: &dyn DynContext) -> Result<()> {
+        session.set_context(context)
+    }
+
+    fn refuse_client_hello(
+        &mut self,
+        session: &mut dyn Session,
+        alert: AlertDescription,
+    ) -> Result<()> {
+        session.refuse_client_hello(alert)
+    }
+
+    fn unread(&mut self, session: &mut dyn SocketSession, ciphertext: &[u8]) -> Result<()> {
+        session.unread(ciphertext)
     }
 
     fn pending_output(&self, session: &dyn Session) -> usize {

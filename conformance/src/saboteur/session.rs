@@ -78,15 +78,17 @@ macro_rules! session_through_hook {
             }
 
             fn client_hello(&self) -> Option<&ClientHello> {
-                self.0.inner().client_hello()
+                self.0.hook.client_hello(self.0.inner())
             }
 
             fn set_context(&mut self, context: &dyn DynContext) -> Result<()> {
-                self.0.inner_mut().0.set_context(context)
+                let (session, hook) = self.0.inner_mut();
+                hook.set_context(session, context)
             }
 
             fn refuse_client_hello(&mut self, alert: AlertDescription) -> Result<()> {
-                self.0.inner_mut().0.refuse_client_hello(alert)
+                let (session, hook) = self.0.inner_mut();
+                hook.refuse_client_hello(session, alert)
             }
 
             fn request_client_certificate(&mut self) -> Result<Status> {
@@ -290,7 +292,8 @@ impl SocketSession for SabotagedSocket<'_> {
     }
 
     fn unread(&mut self, ciphertext: &[u8]) -> Result<()> {
-        self.0.inner_mut().0.unread(ciphertext)
+        let (session, hook) = self.0.inner_mut();
+        hook.unread(session, ciphertext)
     }
 
     fn read(&mut self, plaintext: &mut [u8]) -> Result<Progress> {

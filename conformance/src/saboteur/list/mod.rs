@@ -1,6 +1,7 @@
 //! Every way in which the suite breaks a backend.
 
 mod calls;
+mod deferred;
 mod key_update;
 mod policy;
 
@@ -8,11 +9,16 @@ use tls_core::{Progress, Status};
 
 use super::Sabotage;
 
-/// Every sabotage, by clause. K13 has none: sessions cannot be suspended yet.
+/// Every sabotage, by clause.
 pub(crate) fn all() -> impl Iterator<Item = &'static Sabotage> {
-    [calls::SABOTAGES, key_update::SABOTAGES, policy::SABOTAGES]
-        .into_iter()
-        .flatten()
+    [
+        calls::SABOTAGES,
+        deferred::SABOTAGES,
+        key_update::SABOTAGES,
+        policy::SABOTAGES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// A status reached without moving a byte.
