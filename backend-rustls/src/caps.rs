@@ -1,12 +1,14 @@
 //! Which library this is, and what it can do.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::ProducesTickets;
 use tls_core::iana::{CipherSuite, Group};
 use tls_core::{BuildInfo, Capabilities, Support};
+
+use crate::tape::provider::TapedProvider;
 
 /// A provider of cryptography, and what rustls can do with it.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ pub(crate) struct Provider {
     /// Every group of the provider, those it does not offer by default too.
     groups: &'static [&'static dyn SupportedKxGroup],
     ticketer: fn() -> Result<Arc<dyn ProducesTickets>, rustls::Error>,
+    /// What sessions use that may have to wait for their caller.
+    taped: &'static LazyLock<TapedProvider>,
     capabilities: Arc<Capabilities>,
 }
 
@@ -23,22 +27,29 @@ impl Provider {
     #[cfg(feature = "aws-lc-rs")]
     pub(crate) fn aws_lc_rs() -> Self {
         use rustls::crypto::aws_lc_rs;
+        static TAPED: LazyLock<TapedProvider> = LazyLock::new(|| {
+            TapedProvider::new(&aws_lc_rs::default_provider(), aws_lc_rs::ALL_KX_GROUPS)
+        });
         Self::new(
             "aws-lc-rs",
             aws_lc_rs::default_provider(),
             aws_lc_rs::ALL_KX_GROUPS,
             aws_lc_rs::Ticketer::new,
+            &TAPED,
         )
     }
 
     #[cfg(feature = "ring")]
     pub(crate) fn ring() -> Self {
         use rustls::crypto::ring;
+        static TAPED: LazyLock<TapedProvider> =
+            LazyLock::new(|| TapedProvider::new(&ring::default_provider(), ring::ALL_KX_GROUPS));
         Self::new(
             "ring",
             ring::default_provider(),
             ring::ALL_KX_GROUPS,
             ring::Ticketer::new,
+            &TAPED,
         )
     }
 
@@ -47,6 +58,7 @@ impl Provider {
         crypto: CryptoProvider,
         groups: &'static [&'static dyn SupportedKxGroup],
         ticketer: fn() -> Result<Arc<dyn ProducesTickets>, rustls::Error>,
+        taped: &'static LazyLock<TapedProvider>,
     ) -> Self {
         let capabilities = Arc::new(probe(&crypto, groups));
         Self {
@@ -54,6 +66,7 @@ impl Provider {
             crypto: Arc::new(crypto),
             groups,
             ticketer,
+            taped,
             capabilities,
         }
     }
@@ -80,6 +93,11 @@ impl Provider {
     pub(crate) fn group(&self, group: Group) -> Option<&'static dyn SupportedKxGroup> {
         let mut groups = self.groups.iter().copied();
         groups.find(|known| group_number(*known) == group)
+    }
+
+    /// The same provider, asked over a tape.
+    pub(crate) fn over_tape(&self, crypto: &CryptoProvider) -> CryptoProvider {
+        self.taped.wrap(crypto)
     }
 
     /// Fresh ticket keys, which rotate.
@@ -144,6 +162,11 @@ fn probe(crypto: &CryptoProvider, groups: &[&'static dyn SupportedKxGroup]) -> C
     capabilities.ip_server_name = Native;
     capabilities.client_certificate = Native;
     capabilities.client_authentication = Native;
+    capabilities.verifier = Native;
+    // rustls asks in calls that must answer at once, so the handshake is done again (`replay.rs`).
+    capabilities.suspended_verification_client = Emulated;
+    capabilities.suspended_verification_server = Emulated;
+    capabilities.late_client_credentials = Emulated;
     capabilities.system_roots = Native;
     // The stores, the age of tickets and the bound are this project's, around the engine's hooks.
     capabilities.session_cache_size = Emulated;

@@ -9,8 +9,9 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConnection, InconsistentKeys, ServerConnection, SupportedProtocolVersion};
-use tls_core::config::{Checked, Identity, Parameters, ServerResumption};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+use rustls::{InconsistentKeys, SupportedProtocolVersion};
+use tls_core::config::{Checked, Identity, Parameters, PeerVerification, ServerResumption};
 use tls_core::iana::ProtocolVersion;
 use tls_core::pki_types::ServerName;
 #[cfg(unix)]
@@ -21,9 +22,12 @@ use tls_core::{
 };
 
 use crate::caps::Provider;
-use crate::error::session_error;
+use crate::replay::{Side, Start};
 use crate::resumption::{AgedTickets, ClientStore, ServerStore};
 use crate::session::RustlsSession;
+use crate::tape::provider::{TapedTime, taped_key};
+use crate::tape::stores::{TapedClientStore, TapedServerStore, TapedTickets};
+use crate::tape::verify::LateCredentials;
 use crate::verify::{client_verifier, server_verifier};
 
 /// A context of rustls, for either role and provider; see [`Context`].
@@ -44,24 +48,30 @@ struct Client {
     config: Arc<rustls::ClientConfig>,
     /// For sessions with one; `None` if sessions are not resumed.
     store: Option<Arc<ClientStore>>,
+    suspends: bool,
 }
 
 #[derive(Debug)]
 struct Server {
     checked: Checked<ServerConfig>,
     config: Arc<rustls::ServerConfig>,
+    suspends: bool,
 }
 
 impl RustlsContext {
     pub(crate) fn client(provider: &Provider, checked: Checked<ClientConfig>) -> Result<Self> {
-        let crypto = lower_parameters(&checked.parameters, provider)?;
+        let suspends = is_suspended(&checked.peer_verification) || checked.late_credentials;
+        let crypto = lower_parameters(&checked.parameters, provider, suspends)?;
         let verifier = server_verifier(&checked, &crypto)?;
-        let builder = rustls::ClientConfig::builder_with_provider(crypto.clone())
+        let builder = rustls::ClientConfig::builder_with_details(crypto.clone(), time(suspends))
             .with_protocol_versions(&versions(&checked.parameters))
             .map_err(refused)?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
         let mut config = match &checked.identity {
+            None if checked.late_credentials => {
+                builder.with_client_cert_resolver(Arc::new(LateCredentials))
+            }
             None => builder.with_no_client_auth(),
             Some(identity) => {
                 let key = certified_key(identity, &crypto)?;
@@ -76,6 +86,9 @@ impl RustlsContext {
             .then(|| Arc::new(ClientStore::new(resumption.store_size)));
         config.resumption = match &store {
             None => Resumption::disabled(),
+            Some(store) if suspends => {
+                Resumption::store(Arc::new(TapedClientStore::new(store.view(&[]))))
+            }
             Some(store) => Resumption::store(store.view(&[])),
         };
         Ok(Self(Arc::new(Lowered::Client(Client {
@@ -83,14 +96,19 @@ impl RustlsContext {
             capabilities: provider.capabilities().clone(),
             config: Arc::new(config),
             store,
+            suspends,
         }))))
     }
 
     pub(crate) fn server(provider: &Provider, checked: Checked<ServerConfig>) -> Result<Self> {
-        let crypto = lower_parameters(&checked.parameters, provider)?;
-        let verifier = client_verifier(&checked.client_authentication, &crypto)?;
-        let key = certified_key(&checked.identity, &crypto)?;
-        let mut config = rustls::ServerConfig::builder_with_provider(crypto)
+        let suspends = is_suspended(&checked.peer_verification);
+        let crypto = lower_parameters(&checked.parameters, provider, suspends)?;
+        let verifier = client_verifier(&checked, &crypto)?;
+        let mut key = certified_key(&checked.identity, &crypto)?;
+        if suspends {
+            key = taped_key(key);
+        }
+        let mut config = rustls::ServerConfig::builder_with_details(crypto, time(suspends))
             .with_protocol_versions(&versions(&checked.parameters))
             .map_err(refused)?
             .with_client_cert_verifier(verifier)
@@ -99,9 +117,14 @@ impl RustlsContext {
         // A list says what this server wants most; without one the client's order counts.
         config.ignore_client_order = checked.parameters.cipher_suites.is_some();
         lower_resumption(&mut config, &checked.resumption, provider)?;
+        if suspends {
+            config.ticketer = Arc::new(TapedTickets(config.ticketer));
+            config.session_storage = Arc::new(TapedServerStore(config.session_storage));
+        }
         Ok(Self(Arc::new(Lowered::Server(Server {
             checked,
             config: Arc::new(config),
+            suspends,
         }))))
     }
 
@@ -136,11 +159,11 @@ impl Context for RustlsContext {
     }
 
     fn buffer_session(&self, options: SessionOptions) -> Result<RustlsSession> {
-        let (connection, sent_name) = match &*self.0 {
+        let (start, sent_name) = match &*self.0 {
             Lowered::Client(client) => client.connect(&options)?,
             Lowered::Server(server) => (server.accept(&options)?, None),
         };
-        RustlsSession::new(connection, sent_name, self.parameters())
+        RustlsSession::new(start, sent_name, self.parameters())
     }
 
     #[cfg(unix)]
@@ -163,8 +186,8 @@ impl Context for RustlsContext {
 }
 
 impl Client {
-    /// Starts a connection; also gives the server name it sends.
-    fn connect(&self, options: &SessionOptions) -> Result<(rustls::Connection, Option<String>)> {
+    /// What a connection starts from; also gives the server name it sends.
+    fn connect(&self, options: &SessionOptions) -> Result<(Start, Option<String>)> {
         let name = self.checked.server_name(options, &self.capabilities)?;
         let sent_name = match &name {
             Some(ServerName::DnsName(name)) if self.checked.send_sni => {
@@ -172,38 +195,77 @@ impl Client {
             }
             _ => None,
         };
-        let config = self.config_for(name.is_some(), &options.resumption_key);
-        // rustls wants a name; this one is never sent, nor looked at by the verifier.
-        let name = name.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into());
-        let connection = ClientConnection::new(config, name).map_err(not_made)?;
-        Ok((connection.into(), sent_name))
+        let (config, store) = self.config_for(name.is_some(), &options.resumption_key);
+        let side = Side::Client {
+            config,
+            name: name.unwrap_or_else(nobody),
+            store,
+        };
+        let suspends = self.suspends;
+        Ok((Start { side, suspends }, sent_name))
     }
 
-    /// The configuration under which a session finds what it may resume, and nothing else. Without
-    /// a name there is nothing to find it by.
-    fn config_for(&self, named: bool, resumption_key: &[u8]) -> Arc<rustls::ClientConfig> {
-        let resumption = match &self.store {
-            None => return self.config.clone(),
-            Some(_) if named && resumption_key.is_empty() => return self.config.clone(),
-            Some(store) if named => Resumption::store(store.view(resumption_key)),
-            Some(_) => Resumption::disabled(),
+    /// The configuration under which a session finds what it may resume, and nothing else, and its
+    /// own store if it may come to nothing. Without a name there is nothing to find it by.
+    fn config_for(
+        &self,
+        named: bool,
+        resumption_key: &[u8],
+    ) -> (Arc<rustls::ClientConfig>, Option<Arc<TapedClientStore>>) {
+        let shared = resumption_key.is_empty() && !self.checked.late_credentials;
+        let (resumption, own) = match &self.store {
+            None => return (self.config.clone(), None),
+            Some(_) if named && shared => return (self.config.clone(), None),
+            Some(_) if !named => (Resumption::disabled(), None),
+            Some(store) if self.suspends => {
+                let taped = Arc::new(TapedClientStore::new(store.view(resumption_key)));
+                (Resumption::store(taped.clone()), Some(taped))
+            }
+            Some(store) => (Resumption::store(store.view(resumption_key)), None),
         };
         let mut config = rustls::ClientConfig::clone(&self.config);
         config.resumption = resumption;
-        Arc::new(config)
+        (Arc::new(config), own)
     }
 }
 
 impl Server {
-    fn accept(&self, options: &SessionOptions) -> Result<rustls::Connection> {
+    fn accept(&self, options: &SessionOptions) -> Result<Start> {
         self.checked.check_session(options)?;
-        let connection = ServerConnection::new(self.config.clone()).map_err(not_made)?;
-        Ok(connection.into())
+        let side = Side::Server(self.config.clone());
+        let suspends = self.suspends;
+        Ok(Start { side, suspends })
+    }
+}
+
+/// rustls wants a name; this one is never sent, nor looked at by a verifier.
+fn nobody() -> ServerName<'static> {
+    Ipv4Addr::UNSPECIFIED.into()
+}
+
+/// Whether rustls got this name because there was none.
+pub(crate) fn is_nobody(name: &ServerName<'_>) -> bool {
+    *name == nobody()
+}
+
+fn is_suspended(verification: &PeerVerification) -> bool {
+    matches!(verification, PeerVerification::Suspended)
+}
+
+fn time(suspends: bool) -> Arc<dyn TimeProvider> {
+    let time = Arc::new(DefaultTimeProvider);
+    match suspends {
+        true => Arc::new(TapedTime(time)),
+        false => time,
     }
 }
 
 /// The provider with the suites and groups that were asked for, in that order.
-fn lower_parameters(parameters: &Parameters, provider: &Provider) -> Result<Arc<CryptoProvider>> {
+fn lower_parameters(
+    parameters: &Parameters,
+    provider: &Provider,
+    suspends: bool,
+) -> Result<Arc<CryptoProvider>> {
     let mut crypto = CryptoProvider::clone(provider.crypto());
     if let Some(suites) = &parameters.cipher_suites {
         let suites = suites.iter().filter(|suite| {
@@ -232,6 +294,9 @@ fn lower_parameters(parameters: &Parameters, provider: &Provider) -> Result<Arc<
             "none of the groups can be used in any of the versions",
         ));
     }
+    if suspends {
+        crypto = provider.over_tape(&crypto);
+    }
     Ok(Arc::new(crypto))
 }
 
@@ -246,7 +311,8 @@ fn versions(parameters: &Parameters) -> Vec<&'static SupportedProtocolVersion> {
     .collect()
 }
 
-fn certified_key(identity: &Identity, crypto: &CryptoProvider) -> Result<CertifiedKey> {
+/// A certificate and key as rustls wants them.
+pub(crate) fn certified_key(identity: &Identity, crypto: &CryptoProvider) -> Result<CertifiedKey> {
     let key = crypto
         .key_provider
         .load_private_key(identity.key().clone_key())
@@ -294,8 +360,4 @@ fn lower_resumption(
 
 fn refused(error: rustls::Error) -> Error {
     Error::new(ErrorKind::Backend, Operation::Configure).with_source(Arc::new(error))
-}
-
-fn not_made(error: rustls::Error) -> Error {
-    session_error(error, None, Operation::CreateSession)
 }

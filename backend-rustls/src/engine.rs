@@ -6,17 +6,17 @@
 //! input.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use rustls::{Connection, HandshakeKind, IoState};
+use tls_core::Facts;
 use tls_core::iana::{AlertDescription, CipherSuite, ProtocolVersion};
 use tls_core::support::{MAX_RECORD, RECORD_HEADER, RecordHeader};
-use tls_core::{Error, ErrorKind, Facts, Operation};
 
 use crate::caps::{group_number, suite_number};
-use crate::error::{encrypted_alert, not_tls, session_error, with_sent};
+use crate::error::{encrypted_alert, not_tls};
+use crate::failed::{Failed, Reason};
 
 /// The most plaintext one record carries, in bytes. RFC 8446 section 5.1.
 const MAX_FRAGMENT: usize = 1 << 14;
@@ -69,23 +69,6 @@ struct Record {
     opened: bool,
     /// The last bytes of a plaintext alert.
     alert: [u8; 2],
-}
-
-/// The connection has failed: why, and whether an alert that says so is queued.
-pub(crate) struct Failed {
-    reason: Reason,
-    alert: Option<AlertDescription>,
-}
-
-enum Reason {
-    Engine(rustls::Error),
-    NotTls(&'static str, rustls::Error),
-    Limit(&'static str),
-    Aborted,
-    KeysUsedUp,
-    AfterClose,
-    Panicked,
-    Stuck(Option<io::Error>),
 }
 
 impl Engine {
@@ -225,6 +208,17 @@ impl Engine {
             }
             Err(error) => Err(self.collapse(Reason::Stuck(Some(error)), None)),
         }
+    }
+
+    /// Whether no part of a record has been taken.
+    pub(crate) fn is_between_records(&self) -> bool {
+        self.record.missing == 0 && self.record.held == 0
+    }
+
+    /// Fails a handshake for a limit of ours, between records.
+    #[cold]
+    pub(crate) fn refuse_handshake(&mut self, limit: &'static str) -> Failed {
+        self.refuse(limit, &NOT_A_RECORD)
     }
 
     /// Decrypted application data, as much as there is and fits.
@@ -518,45 +512,6 @@ fn last_alert(records: &[u8], error: &rustls::Error) -> Option<AlertDescription>
         (ALERT, 2) => Some(AlertDescription(record[RECORD_HEADER + 1])),
         (ALERT, _) | (APPLICATION_DATA, ENCRYPTED_ALERT) => Some(encrypted_alert(error)),
         _ => None,
-    }
-}
-
-impl Failed {
-    /// Whether an alert for the peer is queued behind the other output.
-    pub(crate) fn announces(&self) -> bool {
-        self.alert.is_some()
-    }
-
-    /// The error of the session.
-    #[cold]
-    pub(crate) fn into_error(self, operation: Operation) -> Error {
-        let Self { reason, alert } = self;
-        let backend =
-            |detail: &'static str| Error::new(ErrorKind::Backend, operation).with_detail(detail);
-        match reason {
-            Reason::Engine(error) => session_error(error, alert, operation),
-            Reason::NotTls(detail, error) => {
-                session_error(error, alert, operation).with_detail(detail)
-            }
-            Reason::Limit(detail) => {
-                let error = Error::new(ErrorKind::Protocol, operation).with_detail(detail);
-                with_sent(error, alert)
-            }
-            Reason::Aborted => Error::peer_alert(AlertDescription::CLOSE_NOTIFY, operation)
-                .with_detail("the peer gave up the handshake"),
-            Reason::KeysUsedUp => backend("the keys have sealed as many records as is safe"),
-            Reason::AfterClose => Error::new(ErrorKind::Protocol, operation)
-                .with_detail("the peer broke the protocol after the close_notify of this side"),
-            Reason::Panicked => backend("rustls panicked"),
-            Reason::Stuck(error) => {
-                let stuck = Error::new(ErrorKind::Protocol, operation)
-                    .with_detail("a message of the peer is larger than rustls takes");
-                match error {
-                    Some(error) => stuck.with_source(Arc::new(error)),
-                    None => stuck,
-                }
-            }
-        }
     }
 }
 

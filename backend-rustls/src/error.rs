@@ -106,6 +106,14 @@ fn incompatible(reason: &PeerIncompatible) -> ErrorKind {
     }
 }
 
+/// What rustls's verification has against a certificate.
+pub(crate) fn certificate_problem(error: &RustlsError) -> CertificateProblem {
+    match error {
+        RustlsError::InvalidCertificate(error) => problem(error),
+        _ => CertificateProblem::Other,
+    }
+}
+
 fn problem(error: &CertificateError) -> CertificateProblem {
     use CertificateError as C;
     #[allow(

@@ -24,8 +24,11 @@ mod caps;
 mod context;
 mod engine;
 mod error;
+mod failed;
+mod replay;
 mod resumption;
 mod session;
+mod tape;
 mod verify;
 
 use tls_core::config::Checked;

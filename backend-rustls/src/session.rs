@@ -1,14 +1,22 @@
 //! Sessions without I/O.
 
-use rustls::Connection;
+use std::sync::Arc;
+
+use tls_core::config::{Identity, Parameters, Verdict};
+use tls_core::pki_types::CertificateDer;
 use tls_core::support::Lifecycle;
 use tls_core::{
-    BufferSession, Error, ErrorKind, Facts, Misuse, Operation, Progress, Result, Role, Session,
-    Status,
+    BufferSession, CertificateProblem, Error, ErrorKind, Facts, Misuse, Operation, Progress,
+    Result, Role, Session, Status,
 };
 
 use crate::caps;
-use crate::engine::{Engine, Failed};
+use crate::context::certified_key;
+use crate::engine::Engine;
+use crate::error::certificate_problem;
+use crate::failed::Failed;
+use crate::replay::{Fed, Question, Replay, Start};
+use crate::tape::verify::take_refusal;
 
 /// A session of rustls; see [`BufferSession`].
 ///
@@ -18,6 +26,8 @@ use crate::engine::{Engine, Failed};
 pub struct RustlsSession {
     role: Role,
     engine: Engine,
+    /// Until the handshake is complete, in contexts that suspend their sessions.
+    replay: Option<Box<Replay>>,
     lifecycle: Lifecycle,
     /// The server name a client sends.
     sent_name: Option<String>,
@@ -26,42 +36,93 @@ pub struct RustlsSession {
 }
 
 impl RustlsSession {
+    /// Starts the engine; `sent_name` is the server name a client sends.
     pub(crate) fn new(
-        connection: Connection,
+        start: Start,
         sent_name: Option<String>,
-        parameters: &tls_core::config::Parameters,
+        parameters: &Parameters,
     ) -> Result<Self> {
-        let role = match connection {
-            Connection::Client(_) => Role::Client,
-            Connection::Server(_) => Role::Server,
-        };
-        let engine = Engine::new(connection, parameters.pending_output_bound)
+        let role = start.side.role();
+        let bound = parameters.pending_output_bound;
+        let (replay, engine) = start
+            .begin(bound)
             .map_err(|failed| failed.into_error(Operation::CreateSession))?;
         Ok(Self {
             role,
             engine,
+            replay,
             lifecycle: Lifecycle::new(),
             sent_name,
             quiet_shutdown: parameters.quiet_shutdown,
-            pending_output_bound: parameters.pending_output_bound,
+            pending_output_bound: bound,
         })
     }
 
     /// Feeds the engine the rest of one record.
     fn feed(&mut self, input: &[u8], operation: Operation) -> (usize, Result<Option<Status>>) {
-        let (taken, fed) = self.engine.feed(input);
+        let (taken, fed) = match &mut self.replay {
+            None => {
+                let (taken, fed) = self.engine.feed(input);
+                (taken, fed.into())
+            }
+            Some(replay) => replay.feed(&mut self.engine, input),
+        };
         if self.engine.peer_closed() {
             self.lifecycle.receive_close_notify();
         }
-        let verdict = match fed {
-            Ok(()) => Ok(None),
-            Err(failed) => self.fail(failed, operation).map(Some),
+        (taken, self.act_on(fed, operation))
+    }
+
+    /// Goes on after an answer of the caller's: the handshake is done again with it.
+    fn go_on(&mut self, operation: Operation) -> Result<Option<Status>> {
+        match &mut self.replay {
+            Some(replay) if replay.is_due() => {
+                let fed = replay.again(&mut self.engine);
+                self.act_on(fed, operation)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What feeding the engine means for the session; `None` if it goes on.
+    fn act_on(&mut self, fed: Fed, operation: Operation) -> Result<Option<Status>> {
+        let pending_output = self.engine.pending_output();
+        let question = match fed {
+            Fed::Done => {
+                if !self.engine.is_handshaking() {
+                    if let Some(replay) = self.replay.take() {
+                        replay.finish();
+                    }
+                }
+                return Ok(None);
+            }
+            Fed::Failed(failed) => {
+                let failed = match take_refusal() {
+                    Some(refusal) => failed.refused(refusal),
+                    None => failed,
+                };
+                return self.fail(failed, operation).map(Some);
+            }
+            Fed::Asks(question) => question,
         };
-        (taken, verdict)
+        Ok(Some(match question {
+            Question::Verdict(unverified) => {
+                let default = unverified
+                    .default
+                    .map_err(|error| certificate_problem(&error));
+                let chain = unverified.chain;
+                self.lifecycle
+                    .suspend_for_validation(chain, default, pending_output)
+            }
+            Question::Credentials(request) => self
+                .lifecycle
+                .suspend_for_credentials(request.issuers, pending_output),
+        }))
     }
 
     #[cold]
     fn fail(&mut self, failed: Failed, operation: Operation) -> Result<Status> {
+        self.replay = None;
         let announces = failed.announces();
         let error = failed.into_error(operation);
         let pending_output = self.engine.pending_output();
@@ -75,6 +136,7 @@ impl RustlsSession {
         }
         // Nobody is left to hear the rest.
         self.engine.discard_output();
+        self.replay = None;
         let truncated = Error::new(ErrorKind::Truncated, operation);
         self.lifecycle.fail(truncated, false, 0)
     }
@@ -98,6 +160,9 @@ impl RustlsSession {
 
     fn drain_into(&mut self, output: &mut [u8]) -> usize {
         let drained = self.engine.drain(output);
+        if let Some(replay) = &mut self.replay {
+            replay.has_left(&output[..drained]);
+        }
         if self.engine.pending_output() == 0 {
             self.lifecycle.output_drained();
         }
@@ -145,6 +210,36 @@ impl Session for RustlsSession {
         self.lifecycle.close_notify_received()
     }
 
+    fn unverified_peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.lifecycle.unverified_peer_certificates()
+    }
+
+    fn default_validation(&self) -> Option<std::result::Result<(), CertificateProblem>> {
+        self.lifecycle.default_validation()
+    }
+
+    fn set_validation_result(&mut self, verdict: Verdict) -> Result<()> {
+        self.lifecycle.resolve_validation()?;
+        if let Some(replay) = &mut self.replay {
+            replay.decide(verdict);
+        }
+        Ok(())
+    }
+
+    fn acceptable_issuers(&self) -> Option<&[Vec<u8>]> {
+        self.lifecycle.acceptable_issuers()
+    }
+
+    fn set_client_certificate(&mut self, identity: Option<Identity>) -> Result<()> {
+        self.lifecycle.check_wants_credentials()?;
+        let Some(replay) = &mut self.replay else {
+            return Ok(());
+        };
+        let credentials = identity.map(|identity| certified_key(&identity, replay.crypto()));
+        replay.present(credentials.transpose()?.map(Arc::new));
+        self.lifecycle.resolve_credentials()
+    }
+
     fn request_key_update(&mut self) -> Result<Status> {
         let (held, bound) = (self.pending_output(), self.pending_output_bound);
         let gate = self
@@ -174,6 +269,10 @@ impl BufferSession for RustlsSession {
             return self.gated(verdict, output);
         }
         self.check_input(input, operation)?;
+        if let Some(status) = self.go_on(operation)? {
+            progress.produced = self.drain_into(output);
+            return settle(Ok(status), progress);
+        }
         loop {
             progress.produced += self.drain_into(&mut output[progress.produced..]);
             if self.pending_output() > 0 {
@@ -312,4 +411,15 @@ impl BufferSession for RustlsSession {
 /// Puts a verdict and the bytes moved together.
 fn settle(verdict: Result<Status>, progress: Progress) -> Result<Progress> {
     verdict.map(|status| Progress { status, ..progress })
+}
+
+#[cfg(test)]
+impl RustlsSession {
+    pub(crate) fn replay(&self) -> Option<&Replay> {
+        self.replay.as_deref()
+    }
+
+    pub(crate) fn replay_mut(&mut self) -> Option<&mut Replay> {
+        self.replay.as_deref_mut()
+    }
 }

@@ -11,15 +11,32 @@ use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_an
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::server::danger::ClientCertVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoClientAuth, ParsedCertificate, WebPkiClientVerifier};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+};
 use tls_core::config::{ClientAuthentication, Dangerous, Roots};
 use tls_core::pki_types::{CertificateDer, ServerName, UnixTime};
-use tls_core::{ClientConfig, ConfigProblem, Error, Result};
+use tls_core::{ClientConfig, ConfigProblem, Error, Result, ServerConfig};
+
+use crate::tape::verify::Decided;
 
 /// How a client verifies servers.
 pub(crate) fn server_verifier(
+    config: &ClientConfig,
+    crypto: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>> {
+    let default = default_server_verifier(config, crypto)?;
+    let decides = config.peer_verification.clone();
+    // Where a handshake is done again for other reasons, its peer is still verified once.
+    if !decides.is_custom() && !config.late_credentials {
+        return Ok(default);
+    }
+    Ok(Arc::new(Decided { decides, default }))
+}
+
+fn default_server_verifier(
     config: &ClientConfig,
     crypto: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>> {
@@ -33,7 +50,8 @@ pub(crate) fn server_verifier(
         return Ok(Arc::new(AnyCertificate(algorithms)));
     }
     let roots = root_store(&config.roots)?;
-    if accept_any_name {
+    // Without roots no name is ever looked at: no chain leads to one.
+    if accept_any_name || roots.is_empty() {
         return Ok(Arc::new(AnyName { roots, algorithms }));
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), crypto.clone());
@@ -42,19 +60,41 @@ pub(crate) fn server_verifier(
 
 /// How a server verifies clients. A certificate that is presented is always verified.
 pub(crate) fn client_verifier(
-    authentication: &ClientAuthentication,
+    config: &ServerConfig,
     crypto: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>> {
-    let roots = match authentication {
+    let roots = match &config.client_authentication {
         ClientAuthentication::Optional(roots) | ClientAuthentication::Required(roots) => roots,
         // Nothing is ever asked for on request: the check has refused that.
         ClientAuthentication::None | ClientAuthentication::OnRequest(_) => {
             return Ok(Arc::new(NoClientAuth));
         }
     };
-    let roots = Arc::new(root_store(roots)?);
-    let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, crypto.clone());
-    if let ClientAuthentication::Optional(_) = authentication {
+    let optional = matches!(
+        config.client_authentication,
+        ClientAuthentication::Optional(_)
+    );
+    let default = default_client_verifier(root_store(roots)?, optional, crypto)?;
+    let decides = config.peer_verification.clone();
+    if !decides.is_custom() {
+        return Ok(default);
+    }
+    Ok(Arc::new(Decided { decides, default }))
+}
+
+fn default_client_verifier(
+    roots: RootCertStore,
+    optional: bool,
+    crypto: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>> {
+    if roots.is_empty() {
+        return Ok(Arc::new(NoClient {
+            optional,
+            algorithms: crypto.signature_verification_algorithms,
+        }));
+    }
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto.clone());
+    if optional {
         verifier = verifier.allow_unauthenticated();
     }
     verifier.build().map_err(unusable_roots)
@@ -106,6 +146,19 @@ struct AnyCertificate(WebPkiSupportedAlgorithms);
 struct AnyName {
     roots: RootCertStore,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// Accepts no certificate of a client's: for those who decide without roots.
+#[derive(Debug)]
+struct NoClient {
+    optional: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl NoClient {
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.algorithms
+    }
 }
 
 impl AnyCertificate {
@@ -180,6 +233,28 @@ impl ServerCertVerifier for AnyName {
             self.algorithms.all,
         )?;
         Ok(ServerCertVerified::assertion())
+    }
+
+    verify_signatures!();
+}
+
+impl ClientCertVerifier for NoClient {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.optional
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> std::result::Result<ClientCertVerified, rustls::Error> {
+        ParsedCertificate::try_from(end_entity)?;
+        Err(CertificateError::UnknownIssuer.into())
     }
 
     verify_signatures!();
