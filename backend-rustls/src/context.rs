@@ -74,7 +74,10 @@ impl RustlsContext {
             }
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let key = certified_key(identity, &crypto)?;
+                let mut key = certified_key(identity, &crypto)?;
+                if suspends {
+                    key = taped_key(key);
+                }
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };

@@ -15,6 +15,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConnection, Connection, ServerConnection};
 use tls_core::pki_types::ServerName;
+use tls_core::support::{RECORD_HEADER, RecordHeader};
 use tls_core::{Role, Verdict};
 
 use crate::engine::Engine;
@@ -177,20 +178,55 @@ impl Replay {
         let (mut at, mut said) = (0, 0);
         let mut fed = Ok(());
         loop {
-            said += repeat(engine, &self.said[said..]);
-            if at == self.input.len() || fed.is_err() {
+            said = self.repeat(engine, said);
+            if at == self.input.len() || fed.is_err() || self.diverged() {
                 break;
             }
             let rest = &self.input[at..];
             let (taken, verdict) = Tape::during(&mut self.tape, || engine.feed(rest));
             (at, fed) = (at + taken, verdict);
         }
-        let diverged = self.tape.as_ref().is_none_or(|tape| tape.diverged());
-        if diverged || said < self.said.len() || at < self.input.len() {
+        let complete = at == self.input.len() && said == self.said.len();
+        let used_up = self.tape.as_ref().is_some_and(|tape| tape.is_used_up());
+        if !complete || !used_up || self.diverged() {
             engine.discard_output();
             return Fed::Failed(Failed::diverged());
         }
         self.outcome(engine, fed)
+    }
+
+    fn diverged(&self) -> bool {
+        self.tape.as_ref().is_none_or(|tape| tape.diverged())
+    }
+
+    /// Has the engine say again what was said from this byte on, record by record; gives how far it
+    /// has said the same.
+    fn repeat(&mut self, engine: &mut Engine, mut at: usize) -> usize {
+        while engine.pending_output() > 0 && at < self.said.len() {
+            let mut record = next_record(engine);
+            let said = &self.said[at..];
+            if said.starts_with(&record) {
+                at += record.len();
+                continue;
+            }
+            while engine.pending_output() > 0 {
+                record.extend(next_record(engine));
+            }
+            let hellos = client_hello(&record).zip(client_hello(said));
+            let Some(tape) = &mut self.tape else {
+                return at;
+            };
+            match hellos {
+                Some(((unsaid, _), (hello, length))) if tape.stand_in(&unsaid, &hello) => {
+                    at += length;
+                }
+                _ => {
+                    tape.diverge();
+                    return at;
+                }
+            }
+        }
+        at
     }
 
     /// What an attempt came to. One that has gone on as if without a certificate is over when it
@@ -235,14 +271,35 @@ impl Replay {
     }
 }
 
-/// Has the engine say again what was said; gives how many bytes it did, as far as they are the same.
-fn repeat(engine: &mut Engine, said: &[u8]) -> usize {
-    let mut output = vec![0; engine.pending_output().min(said.len())];
-    let drained = engine.drain(&mut output);
-    let same = output[..drained] == said[..drained];
-    match same {
-        true => drained,
-        false => 0,
+/// Takes one record out of what an engine has to say.
+fn next_record(engine: &mut Engine) -> Vec<u8> {
+    let mut record = vec![0; RECORD_HEADER];
+    let drained = engine.drain(&mut record);
+    let length = RecordHeader::parse(&record).map_or(drained, RecordHeader::record);
+    record.resize(length, 0);
+    engine.drain(&mut record[drained..]);
+    record
+}
+
+/// The ClientHello that records begin with, and how many bytes of theirs it takes.
+fn client_hello(records: &[u8]) -> Option<(Vec<u8>, usize)> {
+    const HANDSHAKE: u8 = 22;
+    const CLIENT_HELLO: u8 = 1;
+
+    let (mut hello, mut at) = (Vec::new(), 0);
+    loop {
+        let header = RecordHeader::parse(&records[at..])?;
+        let record = records.get(at..at + header.record())?;
+        at += record.len();
+        hello.extend_from_slice(&record[RECORD_HEADER..]);
+        let [kind, high, middle, low] = *hello.first_chunk()?;
+        if header.content_type != HANDSHAKE || kind != CLIENT_HELLO {
+            return None;
+        }
+        let length = 4 + usize::from(high) * 65536 + usize::from(middle) * 256 + usize::from(low);
+        if hello.len() >= length {
+            return (hello.len() == length).then_some((hello, at));
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::engine::Engine;
 use crate::error::certificate_problem;
 use crate::failed::Failed;
 use crate::replay::{Fed, Question, Replay, Start};
+use crate::tape::provider::taped_key;
 use crate::tape::verify::take_refusal;
 
 /// A session of rustls; see [`BufferSession`].
@@ -236,7 +237,8 @@ impl Session for RustlsSession {
             return Ok(());
         };
         let credentials = identity.map(|identity| certified_key(&identity, replay.crypto()));
-        replay.present(credentials.transpose()?.map(Arc::new));
+        let credentials = credentials.transpose()?.map(taped_key);
+        replay.present(credentials.map(Arc::new));
         self.lifecycle.resolve_credentials()
     }
 

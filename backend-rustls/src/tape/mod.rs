@@ -12,6 +12,7 @@
 
 pub(crate) mod provider;
 pub(crate) mod stores;
+mod transcript;
 pub(crate) mod verify;
 
 use std::cell::RefCell;
@@ -24,6 +25,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{NamedGroup, SignatureScheme};
 use tls_core::pki_types::{CertificateDer, UnixTime};
 use tls_core::{CertificateProblem, Verdict};
+
+use transcript::StandIn;
 
 thread_local! {
     /// The tape of the session at work on this thread.
@@ -50,6 +53,10 @@ pub(crate) struct Tape {
     credentials: Option<Option<Arc<CertifiedKey>>>,
     /// The server asked for a certificate.
     server_asked: bool,
+    /// This attempt goes without the ticket that the first one took.
+    goes_without_ticket: bool,
+    /// What stands in for what this attempt says in its place.
+    stand_ins: Vec<StandIn>,
 }
 
 /// Whether a chain is accepted.
@@ -93,6 +100,8 @@ enum Entry {
         signature: Vec<u8>,
     },
     Hint(Option<NamedGroup>),
+    /// Whether there was a TLS 1.3 ticket.
+    Ticket(bool),
     Tls12Session(Option<Box<Tls12ClientSessionValue>>),
     /// What a server's store or ticketer gave for a key or ticket.
     Stored {
@@ -155,11 +164,49 @@ impl Tape {
         self.next = 0;
         self.unverified = None;
         self.request = None;
+        self.goes_without_ticket = false;
+        self.stand_ins.clear();
     }
 
-    /// Whether an attempt asked for something else than the one before.
+    /// Takes one ClientHello for another in the transcript; `false` if only a ticket of which there
+    /// is one would make that right, and there was none.
+    pub(crate) fn stand_in(&mut self, unsaid: &[u8], said: &[u8]) -> bool {
+        let stand_in = match self.goes_without_ticket {
+            true => StandIn::new(unsaid, said),
+            false => None,
+        };
+        let stands_in = stand_in.is_some();
+        self.stand_ins.extend(stand_in);
+        stands_in
+    }
+
+    /// Whether the first attempt took a ticket, if this is another one. Together with it rustls
+    /// looked at the time, instead of at other sessions.
+    fn recall_ticket(&mut self) -> Option<bool> {
+        let taken = self.recall(|entry| match entry {
+            Entry::Ticket(taken) => Some(*taken),
+            _ => None,
+        })?;
+        self.goes_without_ticket = taken;
+        if taken && matches!(self.entries.get(self.next), Some(Entry::Time(_))) {
+            self.next += 1;
+        }
+        Some(taken)
+    }
+
+    /// Notes that an attempt was not as the one before.
+    pub(crate) fn diverge(&mut self) {
+        self.diverged = true;
+    }
+
+    /// Whether an attempt was not as the one before.
     pub(crate) fn diverged(&self) -> bool {
-        self.diverged || self.next < self.entries.len()
+        self.diverged
+    }
+
+    /// Whether this attempt has asked for all that the one before has.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.next == self.entries.len()
     }
 
     /// The chain that waits for a verdict.

@@ -9,9 +9,12 @@ use rustls::crypto::{
 use rustls::ffdhe_groups::FfdheGroup;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::time_provider::TimeProvider;
-use rustls::{Error, NamedGroup, ProtocolVersion, SignatureAlgorithm, SignatureScheme};
+use rustls::{
+    Error, NamedGroup, ProtocolVersion, SignatureAlgorithm, SignatureScheme, SupportedCipherSuite,
+};
 use tls_core::pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 
+use super::transcript::{as_said, taped_suite};
 use super::{Completed, Entry, Handle, Share, Tape, recall_or, with};
 
 /// What of a provider goes over a tape, made once: rustls wants it static.
@@ -19,6 +22,7 @@ use super::{Completed, Entry, Handle, Share, Tape, recall_or, with};
 pub(crate) struct TapedProvider {
     random: TapedRandom,
     groups: Vec<TapedGroup>,
+    suites: Vec<SupportedCipherSuite>,
 }
 
 impl TapedProvider {
@@ -30,6 +34,12 @@ impl TapedProvider {
         Self {
             random: TapedRandom(crypto.secure_random),
             groups: groups.iter().map(|group| TapedGroup(*group)).collect(),
+            suites: crypto
+                .cipher_suites
+                .iter()
+                .copied()
+                .map(taped_suite)
+                .collect(),
         }
     }
 
@@ -41,6 +51,12 @@ impl TapedProvider {
             let mut known = self.groups.iter();
             if let Some(known) = known.find(|known| known.name() == group.name()) {
                 *group = known;
+            }
+        }
+        for suite in &mut taped.cipher_suites {
+            let mut known = self.suites.iter();
+            if let Some(known) = known.find(|known| known.suite() == suite.suite()) {
+                *suite = *known;
             }
         }
         taped
@@ -248,7 +264,7 @@ fn copy(secret: &SharedSecret) -> SharedSecret {
     SharedSecret::from(secret.secret_bytes())
 }
 
-/// A server's key: most signatures are different each time.
+/// A key: most signatures are different each time.
 #[derive(Debug)]
 struct TapedKey(Arc<dyn SigningKey>);
 
@@ -280,6 +296,7 @@ impl SigningKey for TapedKey {
 
 impl Signer for TapedSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let message = &*as_said(message);
         let own_scheme = self.0.scheme();
         recall_or(
             |entry| match entry {

@@ -68,6 +68,10 @@ impl ClientSessionStore for TapedClientStore {
     }
 
     fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        // The first attempt did not ask, for it had a ticket.
+        if with(|tape| tape.goes_without_ticket).unwrap_or(false) {
+            return None;
+        }
         recall(
             |entry| match entry {
                 Entry::Tls12Session(session) => Some(session.as_deref().cloned()),
@@ -96,9 +100,15 @@ impl ClientSessionStore for TapedClientStore {
 
     fn take_tls13_ticket(
         &self,
-        _server_name: &ServerName<'static>,
+        server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
-        None
+        // There is only one of each; see `transcript` for how an attempt goes without.
+        if with(|tape| tape.recall_ticket()).flatten().is_some() {
+            return None;
+        }
+        let ticket = self.store.take_tls13_ticket(server_name);
+        with(|tape| tape.note(Entry::Ticket(ticket.is_some())));
+        ticket
     }
 }
 

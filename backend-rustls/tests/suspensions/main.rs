@@ -6,4 +6,5 @@
 mod answers;
 mod bounds;
 mod pair;
+mod resumption;
 mod same_again;
