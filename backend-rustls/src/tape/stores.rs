@@ -12,7 +12,7 @@ use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSes
 use rustls::server::{ProducesTickets, StoresServerSessions};
 use tls_core::pki_types::ServerName;
 
-use super::{Entry, recall_or, with};
+use super::{Entry, Tape, recall_or, with};
 
 /// The sessions of a client.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl ClientSessionStore for TapedClientStore {
         server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
         // There is only one of each; see `transcript` for how an attempt goes without.
-        if with(|tape| tape.recall_ticket()).flatten().is_some() {
+        if with(Tape::recall_ticket).flatten().is_some() {
             return None;
         }
         let ticket = self.store.take_tls13_ticket(server_name);
