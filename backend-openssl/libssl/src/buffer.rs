@@ -14,10 +14,16 @@ const FRESH: usize = GATHER + MAX_RECORD + OUTPUT_RESERVE;
 /// How many empty buffers each thread keeps.
 const SPARE: usize = 4;
 
+/// The largest buffer that is kept, in bytes. Bounds above the default make buffers grow, and one
+/// that grew is needed as large again; but a thread must not keep what the largest bound lets wait.
+const LARGEST_SPARE: usize = 1024 * 1024;
+
 thread_local! {
     /// Sessions of one thread take turns with the same few buffers: idle sessions hold no memory,
     /// and busy ones do not allocate.
     static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// The same for one that has grown.
+    static LARGE_SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Bytes that come in at the end and leave at the front.
@@ -59,9 +65,22 @@ impl Buffer {
         }
         let needed = self.tail + length;
         if self.storage.len() < needed {
-            self.storage.resize(needed.next_multiple_of(GATHER), 0);
+            self.grow(needed);
         }
         &mut self.storage[self.tail..needed]
+    }
+
+    /// Goes on in the thread's large buffer if that is enough, and in a larger one otherwise.
+    fn grow(&mut self, needed: usize) {
+        let large = take_large_spare();
+        if large.len() < needed {
+            give_spare(large);
+            self.storage.resize(needed.next_multiple_of(GATHER), 0);
+            return;
+        }
+        let small = mem::replace(&mut self.storage, large);
+        self.storage[self.head..self.tail].copy_from_slice(&small[self.head..self.tail]);
+        give_spare(small);
     }
 
     pub(crate) fn commit(&mut self, length: usize) {
@@ -115,7 +134,16 @@ fn take_spare() -> Vec<u8> {
     spare.ok().flatten().unwrap_or_else(|| vec![0; FRESH])
 }
 
+fn take_large_spare() -> Vec<u8> {
+    let spare = LARGE_SPARE.try_with(|spare| mem::take(&mut *spare.borrow_mut()));
+    spare.unwrap_or_default()
+}
+
 fn give_spare(storage: Vec<u8>) {
+    if storage.len() > FRESH {
+        give_large_spare(storage);
+        return;
+    }
     if storage.len() != FRESH {
         return;
     }
@@ -123,6 +151,18 @@ fn give_spare(storage: Vec<u8>) {
         let mut spares = spares.borrow_mut();
         if spares.len() < SPARE {
             spares.push(storage);
+        }
+    });
+}
+
+fn give_large_spare(storage: Vec<u8>) {
+    if storage.len() > LARGEST_SPARE {
+        return;
+    }
+    let _ = LARGE_SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < storage.len() {
+            *spare = storage;
         }
     });
 }
@@ -156,6 +196,30 @@ mod tests {
         assert_eq!(buffer.len(), FRESH + 10);
         assert_eq!(buffer.filled().last(), Some(&3));
         buffer.clear();
+        assert!(SPARES.with(|spares| spares.borrow().iter().all(|spare| spare.len() == FRESH)));
+    }
+
+    #[test]
+    fn one_that_grew_is_used_again_unless_it_is_too_large() {
+        let fill = |length: usize| {
+            let mut buffer = Buffer::default();
+            let mut expected = Vec::new();
+            while expected.len() < length {
+                let piece = [expected.len() as u8; MAX_RECORD];
+                buffer.append(&piece);
+                expected.extend(piece);
+            }
+            assert_eq!(buffer.filled(), expected);
+            buffer.storage.as_ptr()
+        };
+        let kept = || LARGE_SPARE.with(|spare| spare.borrow().len());
+        let first = fill(300_000);
+        let size = kept();
+        assert!(size >= 300_000 && size <= LARGEST_SPARE);
+        assert_eq!(fill(300_000), first);
+        assert_eq!(fill(200_000), first);
+        fill(2 * LARGEST_SPARE);
+        assert!(kept() <= LARGEST_SPARE);
         assert!(SPARES.with(|spares| spares.borrow().iter().all(|spare| spare.len() == FRESH)));
     }
 

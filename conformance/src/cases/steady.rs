@@ -1,7 +1,8 @@
 //! The steady state: what read and write allocate.
 
 use allocation_counter::measure;
-use tls_core::Status;
+use tls_core::config::DEFAULT_PENDING_OUTPUT_BOUND;
+use tls_core::{Feature, Status};
 
 use crate::case::{Case, CaseResult, Mode};
 use crate::check;
@@ -13,6 +14,8 @@ use crate::scene::Scene;
 /// How many allocations of an engine's own one record may cost. rustls makes 1 to seal and 5 to
 /// open one.
 const ENGINE_ALLOCATIONS: u64 = 8;
+/// How many bytes an engine may allocate to seal one record.
+const ENGINE_BYTES: u64 = 40 * 1024;
 /// A full record of plaintext, in bytes.
 const RECORD: usize = 16 * 1024;
 /// Room for the ciphertext of a record, in bytes.
@@ -28,6 +31,12 @@ pub(super) const CASES: &[Case] = &[
         rfc: "contract K20",
         clauses: &["K20"],
         ..Case::new("steady.records_allocate_within_the_engine", records)
+    },
+    Case {
+        rfc: "contract K20",
+        clauses: &["K20", "K4"],
+        requires: &[Feature::PendingOutputBound],
+        ..Case::new("steady.output_held_again_takes_no_new_memory", held_again)
     },
 ];
 
@@ -68,6 +77,56 @@ fn records(scene: &Scene<'_>) -> CaseResult {
         }
     }
     Ok(())
+}
+
+/// What waits for room is held in memory that was there before, whatever the bound.
+fn held_again(scene: &Scene<'_>) -> CaseResult {
+    for bound in [DEFAULT_PENDING_OUTPUT_BOUND, 300_000] {
+        let (mut client, mut server) = (scene.client_config(), scene.server_config());
+        client.parameters.pending_output_bound = bound;
+        server.parameters.pending_output_bound = bound;
+        let builder = scene.build().client(client).server(server);
+        let mut pair = builder.window(4 * 1024).connected()?;
+        pair.ping_pong()?;
+        for side in Side::BOTH {
+            // The first rounds make the buffers that are then kept.
+            for round in 0..4 {
+                let (taken, most) = fill_counted(pair.side(side))?;
+                ensure!(taken >= bound / 2, "only {taken} bytes were held");
+                ensure!(
+                    round < 2 || most <= ENGINE_BYTES,
+                    "a write of {RECORD} bytes within a bound of {bound}: at most \
+                     {ENGINE_BYTES} bytes are the engine's own, met {most}"
+                );
+                let received = pair.read_exact(side.other(), taken)?;
+                check::same_bytes("what was held", &received, &vec![7; taken])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes while anything is taken and none of it leaves: how many bytes were, and the most that one
+/// of the calls allocated.
+fn fill_counted(endpoint: &mut Endpoint) -> CaseResult<(usize, u64)> {
+    let data = [7; RECORD];
+    let (mut taken, mut most) = (0, 0);
+    loop {
+        let mut result = None;
+        let allocated = if endpoint.mode() == Mode::Socket {
+            let session = endpoint.as_socket()?;
+            measure(|| result = Some(session.write(&data)))
+        } else {
+            let session = endpoint.as_buffer()?;
+            measure(|| result = Some(session.write(&data, &mut [])))
+        };
+        let progress = result.expect("measured once")?;
+        most = most.max(allocated.bytes_total);
+        taken += progress.consumed;
+        if progress.status == Status::WantWrite {
+            return Ok((taken, most));
+        }
+    }
 }
 
 /// Sends one record and reads it, calling the sessions alone while counting.
