@@ -19,6 +19,7 @@ needs() {
     need curl command -v curl
     need openssl command -v openssl
     need valgrind command -v valgrind
+    need strace command -v strace
     need make command -v make
     need perl perl -MFindBin -MIPC::Cmd -e 1
     if [[ -z ${BORING_BSSL_PATH-} ]]; then

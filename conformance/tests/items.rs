@@ -190,14 +190,18 @@ fn a_test_that_is_gone_is_noticed() {
     }
     assert!(!exists(&root, "tests/clients/bad_peers.py: record"));
     assert!(!exists(&root, "no/such/file.rs: a_test"));
+    assert!(!exists(&root, "scripts/test_run.sh"));
 }
 
 /// Whether a test is there: `FILE: NAME` is a function under `#[test]`, a step of the matrix, or a
-/// check that a file of `tests/clients` runs; a file alone is one that must not compile.
+/// check that a file of `tests/clients` runs; a file alone is a script that `./test` runs, or a
+/// program that must not compile.
 fn exists(root: &Path, test: &str) -> bool {
     let Some((file, name)) = test.split_once(": ") else {
         let file: PathBuf = root.join(test);
-        return file.is_file() && file.with_extension("stderr").is_file();
+        let parts = fs::read_to_string(root.join("test")).expect("./test");
+        let is_part = parts.contains(&format!(" {test} "));
+        return file.is_file() && (is_part || file.with_extension("stderr").is_file());
     };
     let Ok(text) = fs::read_to_string(root.join(file)) else {
         return false;

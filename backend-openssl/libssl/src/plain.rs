@@ -15,6 +15,9 @@ use crate::ffi::sigpipe;
 use crate::limits::{Excess, MAX_LENGTH};
 use crate::ritual::{Outcome, enter};
 
+/// How often a call that was interrupted is repeated.
+const MOST_REPEATS: u32 = 64;
+
 /// What the session keeps beside the engine.
 ///
 /// When the socket takes a record only in part, the library wants the same bytes again. They count
@@ -243,21 +246,31 @@ impl Plain {
         Ok(core.lifecycle.shutdown_status(core.quiet))
     }
 
-    fn call<E: Engine>(&self, core: &mut Core<E>, call: impl FnOnce(&mut E) -> c_int) -> Outcome {
+    fn call<E: Engine>(&self, core: &mut Core<E>, call: impl FnMut(&mut E) -> c_int) -> Outcome {
         self.enter(core, Function::Ordinary, call)
     }
 
+    /// Repeats what was interrupted: the library would have the caller wait for a socket that is
+    /// ready (K19). Bounded, as errno may be that of an earlier call.
     fn enter<E: Engine>(
         &self,
         core: &mut Core<E>,
         function: Function,
-        call: impl FnOnce(&mut E) -> c_int,
+        mut call: impl FnMut(&mut E) -> c_int,
     ) -> Outcome {
-        let enter = || enter(&mut core.link, function, &mut [], &mut [], call).result;
-        if self.shield {
-            return sigpipe::blocked(enter);
+        let mut repeats = 0;
+        loop {
+            let mut once = || enter(&mut core.link, function, &mut [], &mut [], &mut call).result;
+            let outcome = if self.shield {
+                sigpipe::blocked(once)
+            } else {
+                once()
+            };
+            if !outcome.interrupted || repeats == MOST_REPEATS {
+                return outcome;
+            }
+            repeats += 1;
         }
-        enter()
     }
 
     fn finish_record<E: Engine>(

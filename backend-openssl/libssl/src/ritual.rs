@@ -16,6 +16,10 @@ pub(crate) struct Outcome {
     pub(crate) class: Class,
     /// Empty unless the library failed.
     pub(crate) codes: Vec<c_ulong>,
+    /// The library waits, and may do so only because a system call was interrupted: errno says so,
+    /// which is an earlier call's if the library made none. Means something only if the library
+    /// itself uses the descriptor.
+    pub(crate) interrupted: bool,
 }
 
 /// Calls the library once: clears the thread's error queue, calls, saves errno, asks for the error,
@@ -57,7 +61,12 @@ pub(crate) fn enter<E: LibSsl>(
         engine.clear_errors();
     }
     Moved {
-        result: Outcome { class, codes },
+        result: Outcome {
+            class,
+            codes,
+            interrupted: matches!(class, Class::WantRead | Class::WantWrite)
+                && is_interrupted(errno),
+        },
         consumed: moved.consumed,
         produced: moved.produced,
         panicked: moved.panicked,
@@ -70,6 +79,11 @@ fn drain<E: LibSsl>(engine: &E) -> Vec<c_ulong> {
         .take_while(|&code| code != 0)
         .take(MAX_CODES)
         .collect()
+}
+
+#[inline]
+fn is_interrupted(errno: c_int) -> bool {
+    io::Error::from_raw_os_error(errno).kind() == io::ErrorKind::Interrupted
 }
 
 #[inline]
