@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::OnceLock;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, SigningKey,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, CustomExtension,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SigningKey,
 };
 use time::{Duration, OffsetDateTime};
 use tls_core::config::{Identity, Roots};
@@ -211,6 +211,28 @@ impl Leaf {
         Self(params).with_usage(usage).valid(-1, 30)
     }
 
+    /// Where its issuer, its status and a list of revoked certificates can be had: RFC 5280
+    /// sections 4.2.2.1 and 4.2.1.13.
+    pub(crate) fn with_places(mut self, url: &str) -> Self {
+        const ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+        /// The end of the identifiers of the two methods, OCSP and caIssuers.
+        const METHODS: [u8; 2] = [1, 2];
+        let place: Vec<u8> = METHODS
+            .iter()
+            .flat_map(|method| {
+                let method = [0x2b, 6, 1, 5, 5, 7, 0x30, *method];
+                let name = der(0x86, url.as_bytes());
+                der(0x30, &[der(6, &method), name].concat())
+            })
+            .collect();
+        let access = CustomExtension::from_oid_content(ACCESS, der(0x30, &place));
+        self.0.custom_extensions.push(access);
+        self.0.crl_distribution_points = vec![CrlDistributionPoint {
+            uris: vec![url.to_owned()],
+        }];
+        self
+    }
+
     fn with_usage(mut self, usage: ExtendedKeyUsagePurpose) -> Self {
         self.0.extended_key_usages = vec![usage];
         self
@@ -234,6 +256,13 @@ impl Leaf {
         self.0.not_after = now + Duration::days(until);
         self
     }
+}
+
+/// A value with its tag and length, which is below 128.
+fn der(tag: u8, value: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(value.len()).expect("a short value");
+    assert!(length < 128, "a short value");
+    [&[tag, length], value].concat()
 }
 
 /// The parameters of an authority.

@@ -215,7 +215,7 @@ mod tests {
         let kept = || LARGE_SPARE.with(|spare| spare.borrow().len());
         let first = fill(300_000);
         let size = kept();
-        assert!(size >= 300_000 && size <= LARGEST_SPARE);
+        assert!((300_000..=LARGEST_SPARE).contains(&size));
         assert_eq!(fill(300_000), first);
         assert_eq!(fill(200_000), first);
         fill(2 * LARGEST_SPARE);

@@ -8,6 +8,7 @@ use crate::check;
 use crate::ensure;
 use crate::pair::{Pair, Side};
 use crate::scene::Scene;
+use tls_core::support::RecordHeader;
 
 /// The most plaintext in one record, in bytes. RFC 8446 section 5.1.
 const RECORD: usize = 16 * 1024;
@@ -19,6 +20,12 @@ const SMALL: usize = 4 * 1024;
 const MOST_WRITES: usize = 10_000;
 
 pub(super) const CASES: &[Case] = &[
+    Case {
+        rfc: "RFC 8446 5.1, RFC 5246 6.2.1",
+        clauses: &["K3", "K16"],
+        items: &["seed-api 14", "behaviours 44"],
+        ..Case::new("buffering.little_room_makes_no_small_records", full_records)
+    },
     Case {
         rfc: "contract K3",
         clauses: &["K3", "K4", "K1"],
@@ -153,6 +160,39 @@ fn large_write(scene: &Scene<'_>) -> CaseResult {
             Ok((received.len() >= data.len()).then_some(()))
         })?;
         check::same_bytes("2 MiB", &received, &data)?;
+    }
+    Ok(())
+}
+
+/// However little leaves at once, records are as long as they may be, and no longer.
+fn full_records(scene: &Scene<'_>) -> CaseResult {
+    /// What a record may be longer than its plaintext in either version: RFC 8446 section 5.2, RFC
+    /// 5246 section 6.2.3.
+    const MOST_OVERHEAD: usize = 256;
+    let data = super::pattern(1 << 20, 12);
+    for side in Side::BOTH {
+        let mut pair = scene.build().window(SMALL).connected()?;
+        pair.ping_pong()?;
+        pair.side(side).output_chunk = 700;
+        let sent = pair.wire.from(side).sent();
+        pair.transfer(side, &data)?;
+        let mut rest = &pair.wire.from(side).recorded()[sent..];
+        let mut records = 0;
+        while let Some(header) = RecordHeader::parse(rest) {
+            ensure!(
+                header.payload <= RECORD + MOST_OVERHEAD,
+                "a record of {} bytes",
+                header.payload
+            );
+            records += 1;
+            rest = &rest[header.record()..];
+        }
+        let fewest = data.len() / RECORD;
+        ensure!(
+            records <= fewest + fewest / 4,
+            "{} bytes made {records} records, {fewest} would do",
+            data.len()
+        );
     }
     Ok(())
 }

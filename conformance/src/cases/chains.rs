@@ -1,5 +1,7 @@
 //! Chains that are odd, long or faulty, and certificates of each kind of key.
 
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::OnceLock;
 
 use rcgen::{
@@ -9,7 +11,7 @@ use tls_core::config::{Identity, Roots};
 use tls_core::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tls_core::{CertificateProblem as P, ConfigProblem, ErrorKind, Feature, SessionOptions};
 
-use crate::case::{Case, CaseResult};
+use crate::case::{Case, CaseResult, Failure};
 use crate::check;
 use crate::ensure;
 use crate::pair::Side;
@@ -55,6 +57,12 @@ pub(super) const CASES: &[Case] = &[
         clauses: &["K14", "K16"],
         items: &["behaviours 152"],
         ..Case::new("chains.large_certificates", large)
+    },
+    Case {
+        rfc: "RFC 5280 4.2.2.1, 4.2.1.13",
+        clauses: &["K14"],
+        items: &["seed-api 32"],
+        ..Case::new("chains.nothing_is_fetched", nothing_fetched)
     },
     Case {
         rfc: "RFC 9525 6.3, RFC 6066 3",
@@ -159,7 +167,7 @@ fn out_of_order(scene: &Scene<'_>) -> CaseResult {
     let made = Made::shared();
     let server = made.second.issue(localhost());
     let [leaf, second, first] = server.chain() else {
-        return Err(crate::Failure::new("harness", "a chain of three"));
+        return Err(Failure::new("harness", "a chain of three"));
     };
     let root = made.root.certificate();
     let unrelated = scene.pki.other_root.clone();
@@ -184,7 +192,7 @@ fn out_of_order(scene: &Scene<'_>) -> CaseResult {
 fn circle(scene: &Scene<'_>) -> CaseResult {
     let [one, two] = [authority("one of a circle"), authority("two of a circle")];
     let [one_key, two_key] = [new_key(), new_key()];
-    let made = |error: rcgen::Error| crate::Failure::new("harness", error.to_string());
+    let made = |error: rcgen::Error| Failure::new("harness", error.to_string());
     let by_one = Issuer::from_params(&one, &one_key);
     let by_two = Issuer::from_params(&two, &two_key);
     let one_by_two = one.signed_by(&one_key, &by_two).map_err(made)?;
@@ -246,7 +254,7 @@ fn several_faults(scene: &Scene<'_>) -> CaseResult {
 }
 
 fn kinds_of_keys(scene: &Scene<'_>) -> CaseResult {
-    let made = |error: rcgen::Error| crate::Failure::new("harness", error.to_string());
+    let made = |error: rcgen::Error| Failure::new("harness", error.to_string());
     let keys = [
         ("P-256", Ok(new_key())),
         ("P-384", KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)),
@@ -308,6 +316,24 @@ fn large(scene: &Scene<'_>) -> CaseResult {
         pair.read_to_end(Side::Server)?.1?;
     }
     Ok(())
+}
+
+/// A leaf says where its issuer, its status and a list of revoked ones can be had, and nobody asks
+/// there: with its issuer in the chain it is accepted, and without it is not.
+fn nothing_fetched(scene: &Scene<'_>) -> CaseResult {
+    let place = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    place.set_nonblocking(true)?;
+    let url = format!("http://{}/", place.local_addr()?);
+    let server = Made::shared().first.issue(localhost().with_places(&url));
+    accepted(scene, "with its issuer", &server)?;
+    let alone = with_chain(&server, server.chain()[..1].to_vec());
+    let what = "without its issuer";
+    refused(scene, what, (&alone, SERVER_NAME), &[P::UnknownIssuer])?;
+    match place.accept() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Err(Failure::assertion("a certificate made somebody connect")),
+    }
 }
 
 /// Names that some library or other stumbles over.

@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 5.1",
         clauses: &["K3", "K16"],
-        items: &["behaviours 24"],
+        items: &["behaviours 24", "behaviours 33"],
         ..Case::new("data.every_size", every_size)
     },
     Case {
@@ -97,6 +97,8 @@ fn every_size(scene: &Scene<'_>) -> CaseResult {
                 failure.during(format_args!("{size} bytes from the {}", side.name()))
             })?;
         }
+        let before = super::pattern(size, seed as u8);
+        check::same_bytes("the source of the writes", &data, &before)?;
     }
     Ok(())
 }

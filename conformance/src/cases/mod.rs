@@ -58,12 +58,14 @@ mod key_update;
 mod lifetime;
 mod limits;
 mod names;
+mod peers;
 mod plain;
 mod readiness;
 mod resumption;
 mod roots;
 mod shutdown;
 mod steady;
+mod tampered;
 
 use crate::case::Case;
 
@@ -94,6 +96,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         chains::CASES,
         lifetime::CASES,
         readiness::CASES,
+        peers::CASES,
+        tampered::CASES,
         steady::CASES,
     ]
     .into_iter()

@@ -7,16 +7,18 @@
 
 mod crypto;
 mod peer;
+mod quirk;
 
 use std::collections::VecDeque;
 use std::fmt;
 
 use tls_core::iana::AlertDescription;
-use tls_core::{ClientConfig, DynContext, ServerConfig, SessionOptions, Status};
+use tls_core::{ClientConfig, DynContext, Error, ServerConfig, SessionOptions, Status};
 
 pub use crypto::Record;
 use crypto::{Keys, header};
 use peer::{HonestPeer, whole_record};
+pub use quirk::Quirk;
 
 use crate::case::{CaseResult, Failure};
 use crate::endpoint::Endpoint;
@@ -58,6 +60,21 @@ pub struct Forge {
     queue: VecDeque<u8>,
     received: Vec<u8>,
     ended: bool,
+}
+
+/// How a victim ended a handshake.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What the victim says.
+    pub error: Error,
+    /// What the peer received.
+    pub alert: Option<AlertDescription>,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::from(refusal.error).during("handshake with the forging peer")
+    }
 }
 
 impl Forge {
@@ -145,14 +162,59 @@ impl Forge {
         })
     }
 
+    /// A peer on this side that did something unusual in a handshake that was completed all the
+    /// same, with the scene's default configuration.
+    ///
+    /// # Errors
+    ///
+    /// As [`client`](Self::client).
+    pub fn quirky(scene: &Scene<'_>, side: Side, quirk: Quirk) -> CaseResult<Self> {
+        let mut forge = Self::stranger(scene, side)?;
+        match forge.shake_hands(scene, side, quirk)? {
+            Ok(()) => Ok(forge),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// A peer on this side that does something wrong in the handshake; the error that the victim
+    /// met, and the alert that the peer received for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`client`](Self::client); `assertion` if the victim completed the handshake.
+    pub fn wrong(scene: &Scene<'_>, side: Side, quirk: Quirk) -> CaseResult<(Self, Refusal)> {
+        let mut forge = Self::stranger(scene, side)?;
+        match forge.shake_hands(scene, side, quirk)? {
+            Ok(()) => Err(Failure::assertion(format!("{quirk:?} was accepted"))),
+            Err(refusal) => Ok((forge, refusal)),
+        }
+    }
+
     fn connect(mut self, scene: &Scene<'_>, side: Side) -> CaseResult<Self> {
-        let mut peer = HonestPeer::new(side, scene.version)?;
+        match self.shake_hands(scene, side, Quirk::None)? {
+            Ok(()) => Ok(self),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Takes the victim through the handshake, and keeps the keys.
+    fn shake_hands(
+        &mut self,
+        scene: &Scene<'_>,
+        side: Side,
+        quirk: Quirk,
+    ) -> CaseResult<Result<(), Refusal>> {
+        let mut peer = HonestPeer::new(side, scene.version, quirk)?;
         let mut idle = 0;
         while idle < IDLE_ROUNDS {
-            let status = self
-                .victim
-                .handshake()
-                .map_err(|error| Failure::from(error).during("handshake with the forging peer"))?;
+            let status = match self.victim.handshake() {
+                Ok(status) => status,
+                Err(error) => {
+                    while self.carry()? {}
+                    let alert = peer.alert_in(&std::mem::take(&mut self.received));
+                    return Ok(Err(Refusal { error, alert }));
+                }
+            };
             let moved = self.carry()?;
             let output = peer.step(&std::mem::take(&mut self.received))?;
             self.queue.extend(&output);
@@ -161,7 +223,7 @@ impl Forge {
                 self.tx = Some(keys.tx);
                 self.rx = Some(keys.rx);
                 self.received.splice(..0, keys.unopened);
-                return Ok(self);
+                return Ok(Ok(()));
             }
             idle = if moved || !output.is_empty() {
                 0

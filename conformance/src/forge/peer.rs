@@ -1,7 +1,7 @@
 //! The honest part of a hostile peer: a handshake by rustls, after which its keys are taken out.
 
 use std::fmt;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::{CryptoProvider, ring as provider};
@@ -10,10 +10,11 @@ use rustls::{
     ClientConfig, ClientConnection, Connection, ConnectionTrafficSecrets, ExtractedSecrets, KeyLog,
     RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
 };
-use tls_core::iana::ProtocolVersion;
+use tls_core::iana::{AlertDescription, ProtocolVersion};
 use tls_core::support::RecordHeader;
 
 use super::crypto::{Keys, broken};
+use super::quirk::Quirk;
 use crate::case::{CaseResult, Failure};
 use crate::pair::Side;
 use crate::pki::{Pki, SERVER_NAME};
@@ -35,13 +36,17 @@ pub(super) struct Handover {
 }
 
 impl HonestPeer {
-    pub(super) fn new(side: Side, version: ProtocolVersion) -> CaseResult<Self> {
+    pub(super) fn new(side: Side, version: ProtocolVersion, quirk: Quirk) -> CaseResult<Self> {
         let secrets = Arc::new(TrafficSecrets::default());
-        let connection = match side {
-            Side::Client => client(version, Arc::clone(&secrets)),
-            Side::Server => server(version, Arc::clone(&secrets)),
+        let mut connection = match side {
+            Side::Client => client(version, quirk, Arc::clone(&secrets)),
+            Side::Server => server(version, quirk, Arc::clone(&secrets)),
         }
         .map_err(|error| broken(&error.to_string()))?;
+        if let Quirk::HalfRtt(data) = quirk {
+            // It leaves as soon as the server may send data.
+            connection.writer().write_all(data)?;
+        }
         Ok(Self {
             connection,
             secrets,
@@ -69,6 +74,24 @@ impl HonestPeer {
             self.connection.write_tls(&mut output)?;
         }
         Ok(output)
+    }
+
+    /// The fatal alert in what was received last, if any.
+    pub(super) fn alert_in(&mut self, input: &[u8]) -> Option<AlertDescription> {
+        let mut input = [&std::mem::take(&mut self.arrived), input].concat();
+        let mut rest = Cursor::new(&mut input);
+        loop {
+            if self.connection.read_tls(&mut rest).ok()? == 0 {
+                return None;
+            }
+            match self.connection.process_new_packets() {
+                Ok(_) => {}
+                Err(rustls::Error::AlertReceived(alert)) => {
+                    return Some(AlertDescription(u8::from(alert)));
+                }
+                Err(_) => return None,
+            }
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -113,12 +136,9 @@ pub(super) fn whole_record(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= length).then_some(length)
 }
 
-fn crypto() -> Arc<CryptoProvider> {
+fn crypto(side: Side, quirk: Quirk) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
-        cipher_suites: vec![
-            provider::cipher_suite::TLS13_AES_128_GCM_SHA256,
-            provider::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        ],
+        cipher_suites: quirk.suites(side),
         ..provider::default_provider()
     })
 }
@@ -132,17 +152,19 @@ fn versions(version: ProtocolVersion) -> [&'static SupportedProtocolVersion; 1] 
 
 fn client(
     version: ProtocolVersion,
+    quirk: Quirk,
     secrets: Arc<TrafficSecrets>,
 ) -> Result<Connection, rustls::Error> {
     let pki = Pki::shared();
     let mut roots = RootCertStore::empty();
     roots.add(pki.root.clone())?;
-    let mut config = ClientConfig::builder_with_provider(crypto())
+    let mut config = ClientConfig::builder_with_provider(crypto(Side::Client, quirk))
         .with_protocol_versions(&versions(version))?
         .with_root_certificates(roots)
         .with_client_auth_cert(pki.client.chain().to_vec(), pki.client.key().clone_key())?;
     config.enable_secret_extraction = true;
     config.key_log = secrets;
+    config.max_fragment_size = quirk.fragments();
     config.resumption = rustls::client::Resumption::disabled();
     let name = ServerName::try_from(SERVER_NAME).expect("a valid name");
     ClientConnection::new(Arc::new(config), name).map(Connection::from)
@@ -150,15 +172,18 @@ fn client(
 
 fn server(
     version: ProtocolVersion,
+    quirk: Quirk,
     secrets: Arc<TrafficSecrets>,
 ) -> Result<Connection, rustls::Error> {
     let pki = Pki::shared();
-    let mut config = ServerConfig::builder_with_provider(crypto())
+    let mut config = ServerConfig::builder_with_provider(crypto(Side::Server, quirk))
         .with_protocol_versions(&versions(version))?
         .with_no_client_auth()
         .with_single_cert(pki.server.chain().to_vec(), pki.server.key().clone_key())?;
     config.enable_secret_extraction = true;
     config.key_log = secrets;
+    config.max_fragment_size = quirk.fragments();
+    config.send_half_rtt_data = matches!(quirk, Quirk::HalfRtt(_));
     config.send_tls13_tickets = 0;
     ServerConnection::new(Arc::new(config)).map(Connection::from)
 }

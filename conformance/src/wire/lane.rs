@@ -1,6 +1,7 @@
 //! One direction of the wire, and what a script does to it.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 /// One direction of the wire: bytes on their way, and what happens to them there.
 ///
@@ -19,6 +20,7 @@ pub struct Lane {
     /// The ending was delivered.
     pub(super) ended: bool,
     faults: Vec<Fault>,
+    edit: Option<Edit>,
     sent: usize,
     record: Vec<u8>,
 }
@@ -28,6 +30,17 @@ pub struct Lane {
 pub(super) enum Ending {
     Eof,
     Reset,
+}
+
+/// Changes bytes, if they are those it waits for.
+type Change = Box<dyn FnMut(&mut Vec<u8>) -> bool>;
+
+struct Edit(Change);
+
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edit").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -52,6 +65,7 @@ impl Lane {
             end: None,
             ended: false,
             faults: Vec::new(),
+            edit: None,
             sent: 0,
             record: Vec::new(),
         }
@@ -98,6 +112,12 @@ impl Lane {
         self.add(offset, Action::Insert(bytes.into()));
     }
 
+    /// Shows what the sender sends, one delivery after another, to a function that may change it in
+    /// any way, until it says that it did. Not to be mixed with faults at offsets.
+    pub fn edit(&mut self, change: impl FnMut(&mut Vec<u8>) -> bool + 'static) {
+        self.edit = Some(Edit(Box::new(change)));
+    }
+
     /// Puts bytes on the lane now, behind those that are on their way.
     pub fn inject(&mut self, bytes: &[u8]) {
         if self.end.is_none() {
@@ -129,6 +149,15 @@ impl Lane {
     /// Takes bytes from the sender and does to them what the script says.
     pub(super) fn accept(&mut self, bytes: &[u8]) {
         self.record.extend_from_slice(bytes);
+        if let Some(mut edit) = self.edit.take() {
+            let mut edited = bytes.to_vec();
+            if !edit.0(&mut edited) {
+                self.edit = Some(edit);
+            }
+            self.inject(&edited);
+            self.sent += bytes.len();
+            return;
+        }
         if self.faults.is_empty() && self.end.is_none() {
             self.queue.extend(bytes);
             self.sent += bytes.len();
@@ -169,9 +198,9 @@ impl Lane {
         self.faults.push(Fault { offset, action });
     }
 
-    /// Whether every fault of the script has happened.
+    /// Whether everything in the script has happened.
     pub fn faults_done(&self) -> bool {
-        self.faults.is_empty()
+        self.faults.is_empty() && self.edit.is_none()
     }
 }
 
@@ -196,6 +225,23 @@ mod tests {
         assert_eq!(lane.sent(), 6);
         assert_eq!(lane.recorded(), b"abcdef");
         assert!(lane.faults_done());
+    }
+
+    #[test]
+    fn an_edit_happens_once() {
+        let mut lane = Lane::new();
+        lane.edit(|bytes| {
+            let found = bytes.contains(&b'x');
+            bytes.retain(|byte| *byte != b'x');
+            found
+        });
+        lane.accept(b"ab");
+        assert!(!lane.faults_done());
+        lane.accept(b"cxd");
+        assert!(lane.faults_done());
+        lane.accept(b"xe");
+        assert_eq!(queued(&lane), b"abcdxe");
+        assert_eq!((lane.sent(), lane.recorded()), (7, &b"abcxdxe"[..]));
     }
 
     #[test]

@@ -166,6 +166,14 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..Sabotage::new("K3", "bytes that were taken are asked for again")
     },
     Sabotage {
+        hook: || {
+            Box::new(OnWrite::new(|call, data| {
+                call.write(&data[..data.len().min(1_000)])
+            }))
+        },
+        ..Sabotage::new("K16", "records are small")
+    },
+    Sabotage {
         client: |backend, mut config| {
             config.parameters.pending_output_bound = HUGE;
             backend.client(config)
