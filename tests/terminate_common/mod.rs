@@ -11,7 +11,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use polytls::config::Roots;
+use polytls::config::{Identity, Roots};
+use polytls::pki_types::CertificateDer;
 use polytls::{
     ClientConfig, DynContext, Error, ErrorKind, Progress, SessionOptions, SocketSession, Status,
 };
@@ -35,7 +36,22 @@ pub(crate) fn variants() -> Vec<(&'static str, &'static str)> {
 /// A directory with a certificate authority, and a certificate for [`NAME`].
 pub(crate) struct Pki {
     directory: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
     pub(crate) ca: Vec<u8>,
+}
+
+/// A certificate of the authority, and its key.
+pub(crate) struct Leaf {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) certificate_pem: String,
+    pub(crate) key_pem: String,
+}
+
+impl Leaf {
+    /// Certificate and key in one text.
+    pub(crate) fn bundle(&self) -> String {
+        format!("{}{}", self.certificate_pem, self.key_pem)
+    }
 }
 
 impl Pki {
@@ -48,16 +64,26 @@ impl Pki {
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let ca_certificate = ca.self_signed(&ca_key).unwrap();
-        let issuer = Issuer::new(ca, &ca_key);
-        let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new([NAME.to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&key, &issuer).unwrap();
-        let path = directory.path();
-        std::fs::write(path.join("cert.pem"), leaf.pem()).unwrap();
-        std::fs::write(path.join("key.pem"), key.serialize_pem()).unwrap();
-        Self {
+        let pki = Self {
             directory,
+            issuer: Issuer::new(ca, ca_key),
             ca: ca_certificate.pem().into_bytes(),
+        };
+        let leaf = pki.issue(NAME);
+        std::fs::write(pki.path().join("cert.pem"), leaf.certificate_pem).unwrap();
+        std::fs::write(pki.path().join("key.pem"), leaf.key_pem).unwrap();
+        pki
+    }
+
+    /// A new certificate for a name.
+    pub(crate) fn issue(&self, name: &str) -> Leaf {
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new([name.to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&key, &self.issuer).unwrap();
+        Leaf {
+            certificate: leaf.der().clone(),
+            certificate_pem: leaf.pem(),
+            key_pem: key.serialize_pem(),
         }
     }
 
@@ -67,8 +93,17 @@ impl Pki {
 
     /// A client that trusts the authority.
     pub(crate) fn client(&self, backend: &str) -> Box<dyn DynContext> {
+        self.client_with(backend, None)
+    }
+
+    /// The same, with a certificate to present if asked.
+    pub(crate) fn client_with(&self, backend: &str, leaf: Option<&Leaf>) -> Box<dyn DynContext> {
         let roots = Roots::from_pem(&self.ca).unwrap();
-        let config = ClientConfig::new(roots);
+        let mut config = ClientConfig::new(roots);
+        config.identity = leaf.map(|leaf| {
+            let bundle = leaf.bundle();
+            Identity::from_pem(bundle.as_bytes(), bundle.as_bytes()).unwrap()
+        });
         let backend = polytls::backend(backend).unwrap();
         backend.client(config).unwrap()
     }
@@ -103,11 +138,30 @@ impl Program {
         Self::start(pki, &arguments)
     }
 
+    /// `polytls terminate` with a bundle for each name.
+    pub(crate) fn terminate_by_name(
+        pki: &Pki,
+        (backend, mode): (&str, &str),
+        to: SocketAddr,
+        directory: &Path,
+        more: &[&str],
+    ) -> Self {
+        let mut command = program();
+        command.args(["terminate", "--backend", backend, "--mode", mode, "--to"]);
+        command.arg(to.to_string()).arg("--sni-map").arg(directory);
+        command.args(more);
+        Self::launch(pki, command)
+    }
+
     pub(crate) fn start(pki: &Pki, arguments: &[&str]) -> Self {
+        Self::launch(pki, command(pki, arguments))
+    }
+
+    fn launch(pki: &Pki, mut command: Command) -> Self {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let log = pki.path().join(format!("log-{count}"));
-        let mut child = command(pki, arguments)
+        let mut child = command
             .args(["--listen", "127.0.0.1:0"])
             .stderr(File::create(&log).unwrap())
             .spawn()
@@ -204,13 +258,20 @@ impl Drop for Program {
 
 /// The program with an identity, not started.
 pub(crate) fn command(pki: &Pki, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_polytls"));
+    let mut command = program();
     command
         .args(arguments)
         .arg("--cert")
         .arg(pki.path().join("cert.pem"))
         .arg("--key")
-        .arg(pki.path().join("key.pem"))
+        .arg(pki.path().join("key.pem"));
+    command
+}
+
+/// The program without arguments, not started.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_polytls"));
+    command
         .env("RUST_LOG", "info")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
@@ -259,16 +320,28 @@ impl Client {
         context: &dyn DynContext,
         address: SocketAddr,
     ) -> Result<Self, Error> {
-        let mut client = Self::start(context, address);
+        Self::try_connect_to(NAME, context, address)
+    }
+
+    pub(crate) fn try_connect_to(
+        name: &str,
+        context: &dyn DynContext,
+        address: SocketAddr,
+    ) -> Result<Self, Error> {
+        let mut client = Self::start_to(name, context, address);
         client.finish_handshake()?;
         Ok(client)
     }
 
     /// Connected, and the handshake not begun.
     pub(crate) fn start(context: &dyn DynContext, address: SocketAddr) -> Self {
+        Self::start_to(NAME, context, address)
+    }
+
+    fn start_to(name: &str, context: &dyn DynContext, address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nonblocking(true).unwrap();
-        let options = SessionOptions::to_server(NAME).unwrap();
+        let options = SessionOptions::to_server(name).unwrap();
         let session = context
             .socket_session(OwnedFd::from(stream), options)
             .unwrap();

@@ -113,7 +113,7 @@ impl From<Version> for ProtocolVersion {
 
 /// A certificate of one's own: files, or one made for the occasion.
 #[derive(Debug, Clone, Args)]
-#[command(group = ArgGroup::new("identity").required(true).args(["cert", "self_signed"]))]
+#[command(group = ArgGroup::new("identity").required(true).args(["cert", "self_signed", "sni_map"]))]
 pub(crate) struct IdentityArgs {
     /// The certificate chain, leaf first, in PEM.
     #[arg(long, value_name = "PEM", requires = "key")]
@@ -131,10 +131,18 @@ pub(crate) struct IdentityArgs {
     /// Make a self-signed certificate for this DNS name or IP address, for trying things out.
     #[arg(long, value_name = "NAME")]
     pub(crate) self_signed: Option<String>,
+
+    /// Choose by the name that the client asks for, out of this directory: NAME.pem holds the
+    /// certificate chain and the key for NAME, *.NAME.pem for every name one label below, and
+    /// _default.pem for the rest; NAME.client-ca, if there is one, stands for --client-ca. SIGHUP
+    /// reads it again, all or nothing.
+    #[arg(long, value_name = "DIR", conflicts_with = "key")]
+    pub(crate) sni_map: Option<PathBuf>,
 }
 
 /// What `terminate` and `serve` have in common: where to listen, as whom, and the limits.
 #[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("client_roots").args(["client_ca", "sni_map"]).multiple(true))]
 pub(crate) struct ListenerArgs {
     /// The address to listen on, as HOST:PORT; port 0 lets the system choose.
     #[arg(long, value_name = "ADDR", value_parser = Endpoint::parse)]
@@ -154,7 +162,7 @@ pub(crate) struct ListenerArgs {
     pub(crate) client_ca: Option<PathBuf>,
 
     /// Whether a client may go without a certificate; with --client-ca alone it may not.
-    #[arg(long, value_enum, value_name = "WHEN", requires = "client_ca")]
+    #[arg(long, value_enum, value_name = "WHEN", requires = "client_roots")]
     pub(crate) client_auth: Option<ClientAuth>,
 
     /// How long a handshake may take, in seconds.
@@ -396,6 +404,11 @@ mod tests {
         let with = |more: &[&str]| parse(&[&base, more].concat());
         assert!(with(&["--self-signed", "localhost"]).is_ok());
         assert!(with(&["--cert", "c.pem", "--key", "k.pem"]).is_ok());
+        assert!(with(&["--sni-map", "bundles"]).is_ok());
+        assert!(with(&["--sni-map", "bundles", "--client-auth", "optional"]).is_ok());
+        assert!(with(&["--self-signed", "localhost", "--client-auth", "optional"]).is_err());
+        assert!(with(&["--sni-map", "bundles", "--self-signed", "localhost"]).is_err());
+        assert!(with(&["--sni-map", "bundles", "--cert", "c.pem", "--key", "k.pem"]).is_err());
         assert!(with(&[]).is_err());
         assert!(with(&["--cert", "c.pem"]).is_err());
         assert!(with(&["--key", "k.pem"]).is_err());

@@ -16,6 +16,7 @@ mod peer;
 mod proxy;
 mod serve;
 mod setup;
+mod sni_map;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ use crate::args::{
 };
 use crate::failure::Failure;
 use crate::peer;
+use crate::sni_map::SniMap;
 
 /// How long a certificate made for the occasion is valid.
 const SELF_SIGNED_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -48,12 +49,14 @@ fn default_backend<'names>(names: &[&'names str]) -> Result<&'names str, Failure
     }
 }
 
-/// Builds the server context of a listener; errors name the files concerned.
+/// Builds the server context of a listener with one identity; errors name the files concerned.
 pub(crate) fn server_context(
     backend: &dyn DynBackend,
     args: &ListenerArgs,
 ) -> Result<Box<dyn DynContext>, Failure> {
-    let config = server_config(args)?;
+    let mut config = ServerConfig::new(identity(&args.identity)?);
+    set_parameters(&mut config.parameters, &args.protocol);
+    config.client_authentication = client_authentication(args)?;
     backend.server(config).map_err(|error| {
         name_files(
             &error,
@@ -64,18 +67,46 @@ pub(crate) fn server_context(
     })
 }
 
-/// The configuration of a listener.
-pub(crate) fn server_config(args: &ListenerArgs) -> Result<ServerConfig, Failure> {
-    let mut config = ServerConfig::new(identity(&args.identity)?);
-    set_parameters(&mut config.parameters, &args.protocol);
-    if let Some(path) = &args.client_ca {
-        let roots = Roots::from_pem_file(path)?;
-        config.client_authentication = match args.client_auth.unwrap_or_default() {
-            ClientAuth::Optional => ClientAuthentication::Optional(roots),
-            ClientAuth::Required => ClientAuthentication::Required(roots),
+/// Reads the bundles of a listener that chooses by server name.
+pub(crate) fn sni_map(
+    backend: Box<dyn DynBackend>,
+    directory: &Path,
+    args: &ListenerArgs,
+) -> Result<SniMap, Failure> {
+    let mut parameters = Parameters::default();
+    set_parameters(&mut parameters, &args.protocol);
+    // Read once: contexts made later must not differ from those that are kept.
+    let client_authentication = client_authentication(args)?;
+    let client_auth = args.client_auth;
+    let make = move |file: &Path, text: &[u8], client_ca: Option<Roots>| {
+        let identity = Identity::from_pem(text, text)?;
+        warn_of_validity(&identity, file);
+        let mut config = ServerConfig::new(identity);
+        config.parameters = parameters.clone();
+        config.client_authentication = match client_ca {
+            Some(roots) => authenticated_by(roots, client_auth),
+            None => client_authentication.clone(),
         };
+        Ok(backend.server(config)?)
+    };
+    SniMap::open(directory, Box::new(make))
+}
+
+fn client_authentication(args: &ListenerArgs) -> Result<ClientAuthentication, Failure> {
+    let Some(path) = &args.client_ca else {
+        return Ok(ClientAuthentication::None);
+    };
+    Ok(authenticated_by(
+        Roots::from_pem_file(path)?,
+        args.client_auth,
+    ))
+}
+
+fn authenticated_by(roots: Roots, client_auth: Option<ClientAuth>) -> ClientAuthentication {
+    match client_auth.unwrap_or_default() {
+        ClientAuth::Optional => ClientAuthentication::Optional(roots),
+        ClientAuth::Required => ClientAuthentication::Required(roots),
     }
-    Ok(config)
 }
 
 /// The identity of a listener: from files, or made now.
@@ -84,7 +115,7 @@ pub(crate) fn identity(args: &IdentityArgs) -> Result<Identity, Failure> {
         (Some(cert), Some(key), _) => identity_from_files(cert, key),
         (_, _, Some(name)) => self_signed(name),
         _ => Err(Failure::new(
-            "an identity is needed: --cert and --key, or --self-signed",
+            "an identity is needed: --cert and --key, --self-signed, or --sni-map",
         )),
     }
 }
@@ -134,11 +165,15 @@ fn set_parameters(parameters: &mut Parameters, args: &ProtocolArgs) {
 
 fn identity_from_files(cert: &Path, key: &Path) -> Result<Identity, Failure> {
     let identity = Identity::from_pem_files(cert, key)?;
+    warn_of_validity(&identity, cert);
+    Ok(identity)
+}
+
+fn warn_of_validity(identity: &Identity, file: &Path) {
     let leaf = identity.chain().first().map(AsRef::as_ref);
     if let Some(problem) = leaf.and_then(peer::validity_problem) {
-        warn!(file = %cert.display(), "the certificate {problem}");
+        warn!(file = %file.display(), "the certificate {problem}");
     }
-    Ok(identity)
 }
 
 /// A certificate for a DNS name or an IP address that nobody vouches for.

@@ -15,12 +15,13 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use polytls::DynContext;
 use rustix::io::Errno;
 use rustix::net::sockopt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{debug, error, info, warn};
 
 use super::config::Settings;
 use super::limits;
+use super::lookup::{Desk, Lookup, Lookups};
 use super::shared::Shared;
 use super::upstream::Connect;
 use super::worker::{self, Accepted, Parts, Worker};
@@ -44,6 +45,7 @@ pub(super) struct Acceptor {
     shared: Arc<Shared>,
     settings: Arc<Settings>,
     connector: Arc<dyn Connect>,
+    lookups: Option<Arc<Lookups>>,
     /// The listener may have connections: cleared only when accepting would have blocked.
     acceptable: bool,
     /// The system had no room for a connection; try again at this time.
@@ -52,6 +54,14 @@ pub(super) struct Acceptor {
     full: bool,
     accepted: u64,
     peak: usize,
+}
+
+/// Where the contexts of connections come from.
+pub(super) enum Contexts {
+    /// All have this one.
+    One(Box<dyn DynContext>),
+    /// Each has the one that is found for its client; until then, the first.
+    Found(Box<dyn DynContext>, Arc<dyn Lookup>),
 }
 
 struct Handle {
@@ -65,18 +75,34 @@ impl Acceptor {
     pub(super) fn start(
         mut listener: TcpListener,
         settings: Settings,
-        context: &dyn DynContext,
+        contexts: Contexts,
         connector: Arc<dyn Connect>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry();
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let (context, lookups) = match contexts {
+            Contexts::One(context) => (context, None),
+            Contexts::Found(context, lookup) => {
+                // Without anything to read again, it ends the program as it always did.
+                signals.add_signal(SIGHUP)?;
+                let lookups = Lookups::start(lookup, settings.max_connections)?;
+                (context, Some(Arc::new(lookups)))
+            }
+        };
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
         let shared = Arc::new(Shared::new(Waker::new(registry, WAKER)?));
         let settings = Arc::new(settings);
+        let workshop = Workshop {
+            shared: &shared,
+            settings: &settings,
+            context: &*context,
+            lookups: lookups.as_ref(),
+            connector: &connector,
+        };
         let workers = (0..settings.threads.max(1))
-            .map(|index| start_worker(index, &shared, &settings, context, &connector))
+            .map(|index| workshop.start(index))
             .collect::<io::Result<_>>()?;
         Ok(Self {
             poll,
@@ -86,6 +112,7 @@ impl Acceptor {
             shared,
             settings,
             connector,
+            lookups,
             acceptable: true,
             paused: None,
             full: false,
@@ -135,6 +162,12 @@ impl Acceptor {
 
     fn heed_signals(&mut self) {
         for signal in self.signals.pending() {
+            if signal == SIGHUP {
+                if let Some(lookups) = &self.lookups {
+                    lookups.reload();
+                }
+                continue;
+            }
             if self.listener.take().is_some() {
                 let drain = self.settings.drain_timeout;
                 info!(
@@ -252,40 +285,52 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn start_worker(
-    index: usize,
-    shared: &Arc<Shared>,
-    settings: &Arc<Settings>,
-    context: &dyn DynContext,
-    connector: &Arc<dyn Connect>,
-) -> io::Result<Handle> {
-    let poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), worker::WAKER)?);
-    let (sender, incoming) = channel();
-    let load = Arc::new(AtomicUsize::new(0));
-    let worker = Worker::new(Parts {
-        poll,
-        incoming,
-        load: Arc::clone(&load),
-        shared: Arc::clone(shared),
-        settings: Arc::clone(settings),
-        context: context.clone_context(),
-        connector: Arc::clone(connector),
-    });
-    let farewell = Farewell(Arc::clone(shared));
-    std::thread::Builder::new()
-        .name(format!("worker-{index}"))
-        .spawn(move || {
-            let _farewell = farewell;
-            if let Err(error) = worker.run() {
-                error!(%error, "a worker cannot go on");
-            }
-        })?;
-    Ok(Handle {
-        sender,
-        waker,
-        load,
-    })
+/// What all workers are made of.
+struct Workshop<'a> {
+    shared: &'a Arc<Shared>,
+    settings: &'a Arc<Settings>,
+    context: &'a dyn DynContext,
+    lookups: Option<&'a Arc<Lookups>>,
+    connector: &'a Arc<dyn Connect>,
+}
+
+impl Workshop<'_> {
+    fn start(&self, index: usize) -> io::Result<Handle> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), worker::WAKER)?);
+        let (sender, incoming) = channel();
+        let (answers, answered) = channel();
+        let load = Arc::new(AtomicUsize::new(0));
+        let worker = Worker::new(Parts {
+            poll,
+            incoming,
+            answered,
+            desk: self.lookups.map(|lookups| Desk {
+                lookups: Arc::clone(lookups),
+                answers,
+                waker: Arc::clone(&waker),
+            }),
+            load: Arc::clone(&load),
+            shared: Arc::clone(self.shared),
+            settings: Arc::clone(self.settings),
+            context: self.context.clone_context(),
+            connector: Arc::clone(self.connector),
+        });
+        let farewell = Farewell(Arc::clone(self.shared));
+        std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                let _farewell = farewell;
+                if let Err(error) = worker.run() {
+                    error!(%error, "a worker cannot go on");
+                }
+            })?;
+        Ok(Handle {
+            sender,
+            waker,
+            load,
+        })
+    }
 }
 
 /// Tells the acceptor when a worker ends, however it ends.

@@ -15,6 +15,7 @@ use super::config::Settings;
 use super::ending::{Ending, Summary};
 use super::flow::Flow;
 use super::linger::Linger;
+use super::lookup::{Answer, Asked, Found};
 use super::tls_side::TlsSide;
 use super::turn::{Readiness, Scratch, Side, Tools, Turn, register, write_tls};
 use super::upstream::Upstream;
@@ -40,12 +41,21 @@ enum Phase {
     Linger(Linger),
 }
 
+/// How far the choice of a context is, on a server that chooses for each client.
+enum Choice {
+    Open,
+    Asked { _asked: Asked },
+    Found(Found),
+    Made,
+}
+
 pub(super) struct Connection {
     id: u64,
     peer: SocketAddr,
     accepted: Instant,
     last_move: Instant,
     phase: Phase,
+    choice: Choice,
     tls: TlsSide,
     client: Readiness,
     upstream: Option<Upstream>,
@@ -78,6 +88,7 @@ impl Connection {
             accepted: tools.now,
             last_move: tools.now,
             phase: Phase::Handshake,
+            choice: Choice::Open,
             tls,
             client: Readiness::UNKNOWN,
             upstream: None,
@@ -94,6 +105,15 @@ impl Connection {
             Side::Client => self.client.note(event),
             Side::Upstream => self.server.note(event),
         }
+    }
+
+    /// A context was found: whether it is for this connection.
+    pub(super) fn answer(&mut self, answer: Answer) -> bool {
+        let awaited = answer.id == self.id && matches!(self.choice, Choice::Asked { .. });
+        if awaited {
+            self.choice = Choice::Found(answer.found);
+        }
+        awaited
     }
 
     /// When the connection must be looked at even if nothing happens.
@@ -178,6 +198,11 @@ impl Connection {
     }
 
     fn handshake(&mut self, tools: &mut Tools<'_>) -> Result<Go, Ending> {
+        if matches!(self.choice, Choice::Found(_))
+            && let Choice::Found(found) = std::mem::replace(&mut self.choice, Choice::Made)
+        {
+            self.tls.choose(found).map_err(Ending::Handshake)?;
+        }
         let cipher = &mut tools.scratch.cipher;
         let mut status = self.tls.handshake(cipher).map_err(Ending::Handshake)?;
         if status == Status::WantRead && self.client.read_closed {
@@ -189,8 +214,22 @@ impl Connection {
                 self.start_connecting(0, None, tools)?;
                 Ok(Go::Moved)
             }
+            Status::NeedsServerContext => {
+                self.ask(tools);
+                Ok(Go::Blocked)
+            }
             // Every other status of a server's handshake waits for the socket.
             _ => Ok(Go::Blocked),
+        }
+    }
+
+    /// Asks for the context of this client, once.
+    fn ask(&mut self, tools: &Tools<'_>) {
+        if let (Choice::Open, Some(desk), Some(hello)) =
+            (&self.choice, tools.desk, self.tls.client_hello())
+        {
+            let asked = desk.ask(self.token.0 / 2, self.id, hello);
+            self.choice = Choice::Asked { _asked: asked };
         }
     }
 

@@ -11,7 +11,10 @@ mod ending;
 mod flow;
 mod limits;
 mod linger;
+mod lookup;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod tls_side;
 mod turn;
@@ -30,9 +33,10 @@ use crate::args::{ListenerArgs, TerminateArgs};
 use crate::failure::Failure;
 use crate::setup;
 
+pub(crate) use lookup::{Found, Lookup};
 pub(crate) use upstream::{Connect, Upstream};
 
-use acceptor::Acceptor;
+use acceptor::{Acceptor, Contexts};
 use config::Settings;
 use upstream::TcpUpstream;
 
@@ -66,12 +70,19 @@ pub(crate) fn terminate(
 ) -> Result<(), Failure> {
     let backend = setup::select_backend(&args.backend)?;
     setup::require_mode(&*backend, args.backend.mode)?;
-    let context = setup::server_context(&*backend, args)?;
+    let contexts = match &args.identity.sni_map {
+        None => Contexts::One(setup::server_context(&*backend, args)?),
+        Some(directory) => {
+            let deferred = backend.deferred_server()?;
+            let map = setup::sni_map(backend, directory, args)?;
+            Contexts::Found(deferred, Arc::new(map))
+        }
+    };
     let settings = Settings::new(args, descriptors_per_connection);
     let (listener, address) = listen(&settings.listen)
         .map_err(|error| Failure::new(format!("cannot listen on {}: {error}", args.listen)))?;
     let (threads, max_connections) = (settings.threads, settings.max_connections);
-    let acceptor = Acceptor::start(listener, settings, &*context, upstream)
+    let acceptor = Acceptor::start(listener, settings, contexts, upstream)
         .map_err(|error| Failure::new(format!("cannot start the event loops: {error}")))?;
     info!(%address, threads, max_connections, "listening");
     acceptor

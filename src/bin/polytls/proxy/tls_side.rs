@@ -3,13 +3,15 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use polytls::iana::AlertDescription;
 use polytls::{
-    BufferSession, DynContext, Error, ErrorKind, Facts, Operation, Progress, Result,
-    SessionOptions, SocketSession, Status,
+    BufferSession, ClientHello, DynContext, Error, ErrorKind, Facts, Operation, Progress, Result,
+    Session, SessionOptions, SocketSession, Status,
 };
 use tls_core::support::{receive, send};
 
 use super::flow::Held;
+use super::lookup::Found;
 use crate::args::Mode;
 
 /// Memory for ciphertext in buffer mode, shared by all connections of a worker.
@@ -93,6 +95,29 @@ impl TlsSide {
             Self::Socket(session) => session.shutdown(),
             Self::Buffer(side) => side.sticky(|side| side.shutdown(scratch)),
         }
+    }
+
+    pub(super) fn client_hello(&self) -> Option<&ClientHello> {
+        match self {
+            Self::Socket(session) => session.client_hello(),
+            Self::Buffer(side) => side.session.client_hello(),
+        }
+    }
+
+    /// Goes on with the context that was found, or refuses the client.
+    pub(super) fn choose(&mut self, found: Found) -> Result<()> {
+        let session: &mut dyn Session = match self {
+            Self::Socket(session) => session,
+            Self::Buffer(side) => &mut side.session,
+        };
+        let context = match found {
+            Ok(context) => context,
+            Err(alert) => return session.refuse_client_hello(alert),
+        };
+        session.set_context(&*context).inspect_err(|_| {
+            // Fails only if the session has, and then it has an alert of its own.
+            let _ = session.refuse_client_hello(AlertDescription::INTERNAL_ERROR);
+        })
     }
 
     pub(super) fn facts(&self) -> Option<&Facts> {

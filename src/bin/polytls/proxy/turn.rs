@@ -11,6 +11,7 @@ use polytls::Status;
 
 use super::config::Settings;
 use super::ending::Ending;
+use super::lookup::Desk;
 use super::tls_side::{CipherScratch, TlsSide};
 use super::upstream::Connect;
 
@@ -21,6 +22,7 @@ const CHUNK: usize = 64 * 1024;
 pub(super) struct Tools<'a> {
     pub(super) registry: &'a Registry,
     pub(super) connector: &'a dyn Connect,
+    pub(super) desk: Option<&'a Desk>,
     pub(super) settings: &'a Settings,
     pub(super) scratch: &'a mut Scratch,
     pub(super) now: Instant,

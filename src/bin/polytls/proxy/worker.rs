@@ -16,6 +16,7 @@ use tracing::warn;
 use super::config::Settings;
 use super::connection::Connection;
 use super::ending::{Ending, Summary, Totals};
+use super::lookup::{Answer, Desk};
 use super::shared::Shared;
 use super::timers::Timers;
 use super::turn::{Scratch, Side, Tools, Turn};
@@ -35,6 +36,10 @@ pub(super) struct Accepted {
 pub(super) struct Parts {
     pub(super) poll: Poll,
     pub(super) incoming: Receiver<Accepted>,
+    /// Contexts that were looked up for connections of this worker.
+    pub(super) answered: Receiver<Answer>,
+    /// Where to ask for them, if each connection has its own.
+    pub(super) desk: Option<Desk>,
     pub(super) load: Arc<AtomicUsize>,
     pub(super) shared: Arc<Shared>,
     pub(super) settings: Arc<Settings>,
@@ -85,6 +90,7 @@ impl Worker {
             }
             let stopping = self.parts.shared.stopping(now);
             self.take_accepted(now);
+            self.take_answers();
             self.run_ready(now);
             self.run_timers(now);
             if stopping.is_some_and(|deadline| self.finish(deadline, now)) {
@@ -139,6 +145,7 @@ impl Worker {
             let tools = Tools {
                 registry: self.parts.poll.registry(),
                 connector: &*self.parts.connector,
+                desk: self.parts.desk.as_ref(),
                 settings: &self.parts.settings,
                 scratch: &mut self.scratch,
                 now,
@@ -167,6 +174,17 @@ impl Worker {
         }
     }
 
+    fn take_answers(&mut self) {
+        while let Ok(answer) = self.parts.answered.try_recv() {
+            let slot = answer.slot;
+            // The connection that asked may have ended, and another have its place.
+            let connection = self.entries[slot].connection.as_mut();
+            if connection.is_some_and(|connection| connection.answer(answer)) {
+                self.enqueue(slot);
+            }
+        }
+    }
+
     /// One turn for each connection that was ready when the round began.
     fn run_ready(&mut self, now: Instant) {
         for _ in 0..self.ready.len() {
@@ -181,6 +199,7 @@ impl Worker {
             let mut tools = Tools {
                 registry: self.parts.poll.registry(),
                 connector: &*self.parts.connector,
+                desk: self.parts.desk.as_ref(),
                 settings: &self.parts.settings,
                 scratch: &mut self.scratch,
                 now,
