@@ -48,6 +48,9 @@ class Setup:
     def terminate(self, to, *words, identity="server"):
         return Front(self, ["terminate", "--to", f"{HOST}:{to}", *self.identity(identity), *words])
 
+    def terminate_by_name(self, to, directory, *words):
+        return Front(self, ["terminate", "--to", f"{HOST}:{to}", "--sni-map", directory, *words])
+
     def serve(self, root, *words):
         return Front(self, ["serve", "--root", root, *self.identity(), *words])
 

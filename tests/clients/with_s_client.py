@@ -22,6 +22,7 @@ def checks(suite, setup, fronts, version):
     suite.check(f"{label} without a common suite gets handshake_failure", no_suite, fronts.http, version)
     suite.check(f"{label} with another trusted root refuses", distrusts, fronts.http, version)
     suite.check(f"{label} is not served in another version", other_version, setup, fronts, version)
+    suite.check(f"{label} with a ticket of another name authenticates", other_name, setup, fronts, version)
     if version == "1.3":
         suite.check(f"{label} updates keys", update_keys, fronts.http)
     else:
@@ -109,6 +110,42 @@ def other_version(setup, fronts, version):
         expect_alert(run(command(front, version)), 70, "protocol_version")
         front.expect_serves()
         front.expect_no_panic()
+
+
+def other_name(setup, fronts, version):
+    """What s_client does not mind offering, a ticket under another name than it was given for."""
+    pki = setup.pki
+    members = f"members.{NAME}"
+    bundles = f"{setup.backend}-{setup.mode}-{version}.bundles"
+    directory = pki.path(bundles)
+    os.mkdir(directory)
+    bundle = pki.read("server.pem") + pki.read("server.key")
+    pki.write(f"{bundles}/{NAME}.pem", bundle)
+    pki.write(f"{bundles}/{members}.pem", bundle)
+    pki.write(f"{bundles}/{members}.client-ca", pki.read("client-ca.pem"))
+    kept = f"{directory}/kept.session"
+    with setup.terminate_by_name(fronts.http_port, directory) as front:
+        def connect(name, *words):
+            words = command(front, version, "-ign_eof", *words)
+            words[words.index("-servername") + 1] = name
+            return run(words, stdin=REQUEST)
+
+        first = connect(NAME, "-sess_out", kept)
+        expect(b"hello from the origin\n" in first.out, f"not served: {shorten(first.text)}")
+        offers = ["-sess_in", kept] if os.path.exists(kept) else []
+        libressl = setup.engine == "libressl" and version == "1.3"
+        expect(offers or libressl, "no session was given")
+        refused = connect(members, *offers)
+        expect(b"hello from the origin" not in refused.out, "served without a certificate")
+        expect("Reused, TLSv" not in refused.text, f"resumed without a certificate: {shorten(refused.text)}")
+        identity = ["-cert", pki.path("client.pem"), "-key", pki.path("client.key")]
+        member = connect(members, *offers, *identity)
+        expect(b"hello from the origin\n" in member.out, f"a member is not served: {shorten(member.text)}")
+        expect("New, TLSv" in member.text, f"resumed by another's ticket: {shorten(member.text)}")
+        if libressl:
+            return "LibreSSL gives no session of TLS 1.3"
+        again = connect(NAME, *offers)
+        expect("Reused, TLSv" in again.text, f"not resumed where it was given: {shorten(again.text)}")
 
 
 def version_1_1(front):
