@@ -73,6 +73,9 @@ fn probe() -> Probed {
     capabilities.tls13_cipher_suites = has(true);
     capabilities.tls13_resumption = library::TRAITS.tls13_resumption;
     capabilities.key_update = library::TRAITS.key_update;
+    capabilities.post_handshake_auth = library::TRAITS.post_handshake_auth;
+    capabilities.renegotiation_client = has(false);
+    capabilities.renegotiation_server = has(false);
     capabilities.negotiated_group = library::TRAITS.negotiated_group;
     capabilities.groups = group_names.iter().map(|(group, _)| *group).collect();
     capabilities.cipher_suites = cipher_suites;

@@ -1,4 +1,5 @@
-//! The server name indication on an OpenSSL server: kept for the facts, and sessions bound to it.
+//! What an OpenSSL server keeps of a ClientHello: the server name indication, for the facts and to
+//! bind sessions to it, and whether the client may be asked for a certificate after the handshake.
 //!
 //! OpenSSL's own getter answers for a resumed TLS 1.2 session with the name of the first handshake,
 //! so the name is taken from the ClientHello itself.
@@ -13,6 +14,9 @@ use tls_libssl::{BINDING, narrow, requested_host};
 
 use crate::ffi;
 
+/// The extension post_handshake_auth: RFC 8446 section 4.2.6.
+const POST_HANDSHAKE_AUTH: u32 = 49;
+
 /// Keeps the name that each client asks for, and has sessions resumed only under the name they
 /// were made under, among those of `binding`.
 pub(crate) fn watch(
@@ -22,8 +26,9 @@ pub(crate) fn watch(
     let index = index()?;
     context.set_client_hello_callback(move |ssl: &mut SslRef, _: &mut SslAlert| {
         let name = ffi::client_hello_server_name(ssl).and_then(requested_host);
+        let offers = ffi::client_hello_has(ssl, POST_HANDSHAKE_AUTH);
         ffi::set_session_id_context(ssl, &narrow(&binding, name.as_deref(), sha256))?;
-        ssl.set_ex_data(index, name);
+        ssl.set_ex_data(index, Hello { name, offers });
         Ok(ClientHelloResponse::SUCCESS)
     });
     Ok(())
@@ -31,12 +36,24 @@ pub(crate) fn watch(
 
 /// The name the client asked for, in lower case.
 pub(crate) fn requested(ssl: &SslRef) -> Option<String> {
-    ssl.ex_data(index().ok()?)?.clone()
+    ssl.ex_data(index().ok()?)?.name.clone()
 }
 
-/// Where a session keeps the name; it holds nothing until the ClientHello was read.
-fn index() -> Result<Index<Ssl, Option<String>>, ErrorStack> {
-    static INDEX: OnceLock<Index<Ssl, Option<String>>> = OnceLock::new();
+/// Whether the client has offered to be asked for a certificate after the handshake.
+pub(crate) fn takes_requests(ssl: &SslRef) -> bool {
+    let hello = index().ok().and_then(|index| ssl.ex_data(index));
+    hello.is_some_and(|hello| hello.offers)
+}
+
+/// What is kept.
+struct Hello {
+    name: Option<String>,
+    offers: bool,
+}
+
+/// Where a session keeps it; it holds nothing until the ClientHello was read.
+fn index() -> Result<Index<Ssl, Hello>, ErrorStack> {
+    static INDEX: OnceLock<Index<Ssl, Hello>> = OnceLock::new();
     if let Some(index) = INDEX.get() {
         return Ok(*index);
     }

@@ -33,6 +33,9 @@ pub(crate) fn client(config: Checked<ClientConfig>) -> Result<OpenSslContext> {
     if let Some(identity) = &config.identity {
         set_identity(&mut context, identity)?;
     }
+    if config.post_handshake_auth {
+        library::offer_post_handshake_auth(&mut context);
+    }
     verify::servers(&mut context, &config)?;
     let store = configure(resumption::install_client(&mut context, &config.resumption))?;
     Ok(lowered(context, Side::Client { config, store }))
@@ -69,7 +72,7 @@ fn base(method: SslMethod, parameters: &Parameters) -> Result<SslContextBuilder>
     context.set_security_level(caps::SECURITY_LEVEL);
     configure(context.set_min_proto_version(Some(version(parameters.min_version)?)))?;
     configure(context.set_max_proto_version(Some(version(parameters.max_version)?)))?;
-    context.set_options(SslOptions::NO_COMPRESSION | library::TRAITS.no_renegotiation);
+    context.set_options(SslOptions::NO_COMPRESSION | renegotiation(parameters));
     context.set_mode(
         SslMode::ENABLE_PARTIAL_WRITE
             | SslMode::ACCEPT_MOVING_WRITE_BUFFER
@@ -86,6 +89,18 @@ fn base(method: SslMethod, parameters: &Parameters) -> Result<SslContextBuilder>
         set_groups(&mut context, groups)?;
     }
     Ok(context)
+}
+
+/// A server that renegotiates resumes no session by it: a client is verified again, and not taken
+/// for whom it was (K10).
+fn renegotiation(parameters: &Parameters) -> SslOptions {
+    match parameters.allow_renegotiation {
+        true => {
+            library::TRAITS.client_renegotiation
+                | SslOptions::NO_SESSION_RESUMPTION_ON_RENEGOTIATION
+        }
+        false => library::TRAITS.no_renegotiation,
+    }
 }
 
 fn version(version: ProtocolVersion) -> Result<SslVersion> {

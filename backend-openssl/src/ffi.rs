@@ -12,6 +12,7 @@ use std::ffi::{c_int, c_long};
 use std::ptr;
 
 use foreign_types_shared::{ForeignType, ForeignTypeRef};
+use openssl::ssl::SslRef;
 use tls_libssl::LibSsl;
 
 use crate::library::TRAITS;
@@ -23,7 +24,9 @@ pub(crate) use configure::{
     set_session, set_session_timeout, supported_cipher_suites,
 };
 #[cfg(not(libressl))]
-pub(crate) use configure::{client_hello_server_name, set_session_id_context};
+pub(crate) use configure::{
+    client_hello_has, client_hello_server_name, offer_post_handshake_auth, set_session_id_context,
+};
 
 /// The bindings, with what `openssl-sys` does not declare.
 mod c {
@@ -61,8 +64,17 @@ mod c {
         pub(super) fn SSL_get_key_update_type(ssl: *const SSL) -> c_int;
         #[cfg(not(libressl))]
         pub(super) fn SSL_in_init(ssl: *const SSL) -> c_int;
+        #[cfg(libressl)]
+        pub(super) fn SSL_state(ssl: *const SSL) -> c_int;
+        pub(super) fn SSL_renegotiate(ssl: *mut SSL) -> c_int;
+        #[cfg(not(libressl))]
+        pub(super) fn SSL_verify_client_post_handshake(ssl: *mut SSL) -> c_int;
         #[cfg(not(libressl))]
         pub(super) fn SSL_key_update(ssl: *mut SSL, kind: c_int) -> c_int;
+        #[cfg(not(libressl))]
+        pub(super) fn SSL_clear_options(ssl: *mut SSL, options: u64) -> u64;
+        #[cfg(not(libressl))]
+        pub(super) fn SSL_set_options(ssl: *mut SSL, options: u64) -> u64;
         #[cfg(unix)]
         pub(super) fn SSL_set_fd(ssl: *mut SSL, fd: c_int) -> c_int;
         pub(super) fn SSL_set_info_callback(ssl: *mut SSL, callback: Option<InfoCallback>);
@@ -76,6 +88,11 @@ const SSL_KEY_UPDATE_NONE: c_int = -1;
 const SSL_KEY_UPDATE_NOT_REQUESTED: c_int = 0;
 #[cfg(not(libressl))]
 const SSL_KEY_UPDATE_REQUESTED: c_int = 1;
+#[cfg(libressl)]
+const SSL_CTRL_OPTIONS: c_int = 32;
+#[cfg(libressl)]
+const SSL_CTRL_CLEAR_OPTIONS: c_int = 77;
+const SSL_CTRL_GET_RI_SUPPORT: c_int = 76;
 const SSL_CTRL_MODE: c_int = 33;
 const SSL_CTRL_CLEAR_MODE: c_int = 78;
 
@@ -157,10 +174,98 @@ impl OpenSslEngine {
         self.handshake()
     }
 
+    /// `SSL_in_init`: whether a handshake is under way.
+    pub(crate) fn is_in_init(&self) -> bool {
+        #[cfg(libressl)]
+        {
+            /// `SSL_ST_OK`.
+            const ESTABLISHED: c_int = 3;
+            // SAFETY: what the macro SSL_in_init() asks (SSL_get_state(3)), of a handle that is ours.
+            let state = unsafe { c::SSL_state(self.ssl.as_ptr()) };
+            state != ESTABLISHED
+        }
+        #[cfg(not(libressl))]
+        {
+            // SAFETY: as in `send_owed`.
+            unsafe { c::SSL_in_init(self.ssl.as_ptr()) != 0 }
+        }
+    }
+
+    /// Schedules a HelloRequest.
+    pub(crate) fn renegotiate(&mut self) -> c_int {
+        // SAFETY: "SSL_renegotiate() should only be called on an established connection" and
+        // schedules a renegotiation (SSL_key_update(3)); at any other time it fails.
+        unsafe { c::SSL_renegotiate(self.ssl.as_ptr()) }
+    }
+
+    /// Schedules a CertificateRequest.
+    #[cfg(not(libressl))]
+    pub(crate) fn verify_client(&mut self) -> c_int {
+        // SAFETY: "SSL_verify_client_post_handshake() causes a CertificateRequest message to be sent
+        // by a server on the given ssl connection" (SSL_CTX_set_verify(3)); at any other time it
+        // fails.
+        unsafe { c::SSL_verify_client_post_handshake(self.ssl.as_ptr()) }
+    }
+
+    /// Not called: the session has refused.
+    #[cfg(libressl)]
+    pub(crate) fn verify_client(&mut self) -> c_int {
+        -1
+    }
+
+    /// `SSL_get_secure_renegotiation_support`: whether the peer knows RFC 5746.
+    pub(crate) fn renegotiates_securely(&self) -> bool {
+        // SAFETY: "SSL_get_secure_renegotiation_support() returns 1 is the peer supports secure
+        // renegotiation" (SSL_CTX_set_options(3)): a macro for this command, which changes nothing
+        // and takes no pointer.
+        let answer = unsafe {
+            c::SSL_ctrl(
+                self.ssl.as_ptr(),
+                SSL_CTRL_GET_RI_SUPPORT,
+                0,
+                ptr::null_mut(),
+            )
+        };
+        answer == 1
+    }
+
+    /// Sets or clears options of this handle.
+    pub(crate) fn set_options(&mut self, options: u64, on: bool) {
+        #[cfg(libressl)]
+        {
+            let command = match on {
+                true => SSL_CTRL_OPTIONS,
+                false => SSL_CTRL_CLEAR_OPTIONS,
+            };
+            let options = c_long::try_from(options).unwrap_or(0);
+            self.set_mode(command, options);
+        }
+        #[cfg(not(libressl))]
+        {
+            let change: unsafe extern "C" fn(*mut c::SSL, u64) -> u64 = match on {
+                true => c::SSL_set_options,
+                false => c::SSL_clear_options,
+            };
+            // SAFETY: "SSL_set_options() adds the options set via bit-mask in options to ssl",
+            // "SSL_clear_options() clears" them (SSL_CTX_set_options(3)).
+            unsafe { change(self.ssl.as_ptr(), options) };
+        }
+    }
+
+    /// Has the message callback tell of handshake messages.
+    pub(crate) fn watch(&mut self) {
+        self.watch_messages();
+    }
+
+    /// The handle, for what the safe crate can change of it.
+    pub(crate) fn ssl_mut(&mut self) -> &mut SslRef {
+        &mut self.ssl
+    }
+
     fn set_mode(&mut self, command: c_int, mode: c_long) {
         // SAFETY: "SSL_set_mode() adds the mode set via bit-mask in mode to ssl",
-        // "SSL_clear_mode() removes" it (SSL_CTX_set_mode(3)): macros for these two commands, which
-        // take no pointer.
+        // "SSL_clear_mode() removes" it (SSL_CTX_set_mode(3)): macros for these commands, which take
+        // no pointer; so are those for options in LibreSSL (SSL_CTX_set_options(3)).
         unsafe { c::SSL_ctrl(self.ssl.as_ptr(), command, mode, ptr::null_mut()) };
     }
 }

@@ -7,8 +7,8 @@ use openssl::ssl::SslOptions;
 use tls_core::{BuildInfo, Support};
 
 pub(crate) use this::{
-    TRAITS, before_the_first_context, issue_no_tickets, meaning_here, requested_server_name,
-    verify_peers, watch_server_name,
+    TRAITS, before_the_first_context, issue_no_tickets, meaning_here, offer_post_handshake_auth,
+    requested_server_name, takes_requests, verify_peers, watch_server_name,
 };
 
 /// What one library has and the other lacks.
@@ -19,10 +19,14 @@ pub(crate) struct Traits {
     pub(crate) negotiated_group: Support,
     /// Starting a KeyUpdate.
     pub(crate) key_update: Support,
+    /// Client certificates asked for after a TLS 1.3 handshake.
+    pub(crate) post_handshake_auth: Support,
     /// Whether only the message callback, and not the info callback, sees all alerts that are sent.
     pub(crate) messages_tell_alerts: bool,
     /// `SSL_OP_NO_RENEGOTIATION`.
     pub(crate) no_renegotiation: SslOptions,
+    /// `SSL_OP_ALLOW_CLIENT_RENEGOTIATION`, where servers refuse their clients' without.
+    pub(crate) client_renegotiation: SslOptions,
     /// What a TLS 1.2 server says when it refuses a client's certificate:
     /// `SSL_R_CERTIFICATE_VERIFY_FAILED`, or LibreSSL's `SSL_R_NO_CERTIFICATE_RETURNED`.
     pub(crate) client_refused: c_int,
@@ -54,8 +58,10 @@ mod this {
 
     use super::Traits;
     pub(crate) use crate::client_hello::{
-        requested as requested_server_name, watch as watch_server_name,
+        requested as requested_server_name, takes_requests, watch as watch_server_name,
     };
+    pub(crate) use crate::ffi::offer_post_handshake_auth;
+    use crate::verify::is_same_peer;
 
     /// `ERR_RFLAG_FATAL` and `ERR_RFLAG_COMMON`.
     const FATAL: c_int = 1 << 18;
@@ -65,8 +71,10 @@ mod this {
         tls13_resumption: Support::Native,
         negotiated_group: Support::Native,
         key_update: Support::Native,
+        post_handshake_auth: Support::Native,
         messages_tell_alerts: false,
         no_renegotiation: SslOptions::NO_RENEGOTIATION,
+        client_renegotiation: SslOptions::from_bits_retain(0x100),
         client_refused: 134,
         out_of_memory: 256 | FATAL | COMMON,
         internal_error: 259 | FATAL | COMMON,
@@ -85,7 +93,7 @@ mod this {
 
     /// OpenSSL looks at all of a chain.
     pub(crate) fn verify_peers(context: &mut SslContextBuilder, mode: SslVerifyMode) {
-        context.set_verify(mode);
+        context.set_verify_callback(mode, |good, peer| good && is_same_peer(peer));
     }
 
     /// OpenSSL's reasons mean the same wherever they are met.
@@ -114,13 +122,18 @@ mod this {
 
     use super::Traits;
     use crate::ffi;
+    use crate::verify::is_same_peer;
 
     pub(crate) const TRAITS: Traits = Traits {
         tls13_resumption: Support::Unsupported("LibreSSL does not resume TLS 1.3 sessions"),
         negotiated_group: Support::Unsupported("LibreSSL does not tell the negotiated group"),
         key_update: Support::Unsupported("LibreSSL cannot start a KeyUpdate"),
+        post_handshake_auth: Support::Unsupported(
+            "LibreSSL has no authentication after the handshake: its functions for it do nothing",
+        ),
         messages_tell_alerts: true,
         no_renegotiation: SslOptions::from_bits_retain(0x0004_0000),
+        client_renegotiation: SslOptions::empty(),
         client_refused: 178,
         out_of_memory: 65,
         internal_error: 68,
@@ -140,6 +153,14 @@ mod this {
         SslContext::new_ex_index::<()>().map(|_| ())
     }
 
+    /// Not called: clients that would offer it are refused.
+    pub(crate) fn offer_post_handshake_auth(_: &mut SslContextBuilder) {}
+
+    /// A server asks nobody.
+    pub(crate) fn takes_requests(_: &SslRef) -> bool {
+        false
+    }
+
     /// LibreSSL never issues TLS 1.3 tickets.
     pub(crate) fn issue_no_tickets(_: &mut SslContextBuilder) -> Result<(), ErrorStack> {
         Ok(())
@@ -150,7 +171,9 @@ mod this {
     ///
     /// The callback captures nothing: the library forgets to free what the first context keeps.
     pub(crate) fn verify_peers(context: &mut SslContextBuilder, mode: SslVerifyMode) {
-        context.set_verify_callback(mode, |good, peer| good && is_sound(peer));
+        context.set_verify_callback(mode, |good, peer| {
+            good && is_sound(peer) && is_same_peer(peer)
+        });
     }
 
     fn is_sound(peer: &mut X509StoreContextRef) -> bool {

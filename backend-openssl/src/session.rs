@@ -1,14 +1,16 @@
 //! Sessions: the shared libssl data path over this library.
 
-use std::ffi::c_ulong;
+use std::ffi::{c_int, c_ulong};
 
+use openssl::ssl::{SslVerifyMode, SslVersion};
+use tls_core::pki_types::CertificateDer;
 use tls_core::{Facts, Result, Support};
 #[cfg(unix)]
 use tls_libssl::SocketEngineSession;
 use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine, LibSsl};
 
 use crate::ffi::OpenSslEngine;
-use crate::library::TRAITS;
+use crate::library::{self, TRAITS};
 use crate::verify;
 
 /// A session without I/O over OpenSSL.
@@ -20,6 +22,45 @@ pub type SocketSession<'fd> = SocketEngineSession<'fd, OpenSslEngine>;
 
 impl Engine for OpenSslEngine {
     const KEY_UPDATE: Support = TRAITS.key_update;
+
+    const POST_HANDSHAKE_AUTH: Support = TRAITS.post_handshake_auth;
+
+    const RENEGOTIATION_SERVER: Support = Support::Native;
+
+    fn takes_requests(&self) -> bool {
+        match self.ssl().version2() {
+            Some(SslVersion::TLS1_3) => library::takes_requests(self.ssl()),
+            _ => self.renegotiates_securely(),
+        }
+    }
+
+    /// A context whose clients are asked on request alone verifies nobody until then.
+    fn schedule_request(&mut self) -> c_int {
+        let ssl = self.ssl_mut();
+        if !ssl.verify_mode().contains(SslVerifyMode::PEER) {
+            ssl.set_verify(SslVerifyMode::PEER);
+        }
+        match ssl.version2() {
+            Some(SslVersion::TLS1_3) => self.verify_client(),
+            _ => self.renegotiate(),
+        }
+    }
+
+    fn in_handshake(&self) -> bool {
+        self.is_in_init()
+    }
+
+    fn watch_handshakes(&mut self) {
+        self.watch();
+    }
+
+    fn allow_renegotiation(&mut self, allowed: bool) {
+        self.set_options(TRAITS.no_renegotiation.bits(), !allowed);
+    }
+
+    fn expect_peer(&mut self, leaf: &CertificateDer<'static>) {
+        verify::expect_peer(self.ssl_mut(), leaf);
+    }
 
     fn facts(&self) -> Result<Facts> {
         verify::facts(self.ssl())

@@ -1,13 +1,15 @@
 //! Verification of the peer by the engine, and what a handshake has settled.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContextBuilder, SslFiletype, SslRef, SslVerifyMode, SslVersion};
+use openssl::ex_data::Index;
+use openssl::ssl::{Ssl, SslContextBuilder, SslFiletype, SslRef, SslVerifyMode, SslVersion};
 use openssl::stack::Stack;
 use openssl::x509::store::{X509Lookup, X509Store, X509StoreBuilder};
 use openssl::x509::verify::{X509CheckFlags, X509VerifyFlags};
-use openssl::x509::{X509, X509Name, X509VerifyResult};
+use openssl::x509::{X509, X509Name, X509StoreContext, X509StoreContextRef, X509VerifyResult};
 use tls_core::config::{ClientAuthentication, ClientConfig, Roots};
 use tls_core::iana::{Group, ProtocolVersion};
 use tls_core::pki_types::{CertificateDer, ServerName};
@@ -50,6 +52,43 @@ pub(crate) fn clients(
     set_roots(context, roots)?;
     context.set_client_ca_list(configure(acceptable_issuers(roots))?);
     Ok(())
+}
+
+/// Whether a chain is that of the peer the session knows already, if it does: whoever takes part in
+/// a handshake after the first is the one of the first (K10).
+pub(crate) fn is_same_peer(presented: &mut X509StoreContextRef) -> bool {
+    let known = X509StoreContext::ssl_idx()
+        .and_then(|index| Ok((index, known_peer()?)))
+        .ok()
+        .and_then(|(index, known)| presented.ex_data(index)?.ex_data(known));
+    let Some(known) = known else {
+        return true;
+    };
+    let leaf = presented
+        .chain()
+        .and_then(|chain| chain.get(0)?.to_der().ok());
+    let same = leaf.is_some_and(|leaf| leaf == *known);
+    if !same {
+        presented.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
+    }
+    same
+}
+
+/// Has [`is_same_peer`] know the peer, by its certificate.
+pub(crate) fn expect_peer(ssl: &mut SslRef, leaf: &CertificateDer<'static>) {
+    if let Ok(index) = known_peer() {
+        ssl.set_ex_data(index, leaf.to_vec());
+    }
+}
+
+/// Where a session keeps the certificate of its peer.
+fn known_peer() -> std::result::Result<Index<Ssl, Vec<u8>>, ErrorStack> {
+    static INDEX: OnceLock<Index<Ssl, Vec<u8>>> = OnceLock::new();
+    if let Some(index) = INDEX.get() {
+        return Ok(*index);
+    }
+    let index = Ssl::new_ex_index()?;
+    Ok(*INDEX.get_or_init(|| index))
 }
 
 /// Says whom a client session expects: names match subjectAltName only, and a wildcard is a whole

@@ -109,6 +109,9 @@ pub struct Pair {
     pub wire: Wire,
     /// The size of the buffers that drivers read into, in bytes; 16 KiB unless set.
     pub read_size: usize,
+    /// Whether a `write` may want to read first, as it may within a renegotiation and the answer to a
+    /// request for a client certificate; not unless set.
+    pub write_may_read: bool,
     pub(crate) over_tcp: bool,
     pub(crate) deadline: Instant,
 }
@@ -126,6 +129,7 @@ impl Pair {
             server,
             wire,
             read_size: 16 * 1024,
+            write_may_read: false,
             over_tcp,
             deadline,
         }
@@ -336,17 +340,20 @@ impl Pair {
         let mut taken = [0; 2];
         let mut received = [Vec::new(), Vec::new()];
         let mut buffer = vec![0; self.read_size];
+        let may_read = self.write_may_read;
         self.pump_until("transfer", |pair| {
             for (index, side) in Side::BOTH.into_iter().enumerate() {
                 let endpoint = pair.side(side);
                 let rest = &sent[index][taken[index]..];
+                let mut reads_first = false;
                 if !rest.is_empty() {
                     let step = endpoint
                         .write(rest)
                         .map_err(|error| named(error, side, "write"))?;
-                    taken[index] += accepted(step, side)?;
+                    taken[index] += accepted(step, side, may_read)?;
+                    reads_first = step.status == Status::WantRead;
                 }
-                if received[index].len() < sent[1 - index].len() {
+                if reads_first || received[index].len() < sent[1 - index].len() {
                     let step = endpoint
                         .read(&mut buffer)
                         .map_err(|error| named(error, side, "read"))?;
@@ -388,13 +395,14 @@ impl Pair {
     /// The side's error, or `hang`.
     pub fn write_all(&mut self, side: Side, data: &[u8]) -> CaseResult {
         let mut taken = 0;
+        let may_read = self.write_may_read;
         self.pump_until("write", |pair| {
             let endpoint = pair.side(side);
             if taken < data.len() {
                 let step = endpoint
                     .write(&data[taken..])
                     .map_err(|error| named(error, side, "write"))?;
-                taken += accepted(step, side)?;
+                taken += accepted(step, side, may_read)?;
             }
             let done = taken == data.len() && endpoint.session().pending_output() == 0;
             Ok(done.then_some(()))
@@ -521,10 +529,11 @@ impl Pair {
 }
 
 /// The bytes a `write` took, in keeping with K3.
-fn accepted(step: Step, side: Side) -> CaseResult<usize> {
+fn accepted(step: Step, side: Side, may_read: bool) -> CaseResult<usize> {
     match step.status {
         Status::Complete if step.bytes > 0 => Ok(step.bytes),
         Status::WantWrite if step.bytes == 0 => Ok(0),
+        Status::WantRead if step.bytes == 0 && may_read => Ok(0),
         _ => Err(Failure::assertion(format!(
             "write of the {} gave {step:?}; K3 allows Complete with bytes, WantWrite without",
             side.name()

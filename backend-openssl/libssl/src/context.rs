@@ -13,6 +13,7 @@ use tls_core::{ClientConfig, Context, Result, Role, ServerConfig};
 #[cfg(unix)]
 use crate::SocketEngineSession;
 use crate::engine::Engine;
+use crate::post_handshake::Policy;
 use crate::{BufferEngineSession, ClientStore, Setup};
 
 /// A configuration that a library has taken.
@@ -62,6 +63,21 @@ impl<S> Side<S> {
         }
     }
 
+    fn policy(&self) -> Policy {
+        let (has_client_roots, suspends) = match self {
+            Self::Client { config, .. } => (false, config.peer_verification.is_suspended()),
+            Self::Server(config) => (
+                config.client_authentication.roots().is_some(),
+                config.peer_verification.is_suspended(),
+            ),
+        };
+        Policy {
+            has_client_roots,
+            allow_renegotiation: self.parameters().allow_renegotiation,
+            suspends,
+        }
+    }
+
     fn setup(&self) -> Setup {
         let parameters = self.parameters();
         Setup {
@@ -69,6 +85,7 @@ impl<S> Side<S> {
             pending_output_bound: parameters.pending_output_bound,
             quiet_shutdown: parameters.quiet_shutdown,
             socket_transport: parameters.socket_transport,
+            policy: self.policy(),
         }
     }
 }

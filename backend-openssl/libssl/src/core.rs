@@ -15,6 +15,7 @@ use crate::classify::{Class, Function, SENT_SHUTDOWN};
 use crate::diagnosis::Diagnosis;
 use crate::engine::Engine;
 use crate::limits::{Excess, Limits, MAX_LENGTH, poison};
+use crate::post_handshake::{Policy, Renewals};
 use crate::ritual::{Outcome, enter};
 use crate::wire::{Phase, Wire};
 
@@ -30,6 +31,8 @@ pub(crate) struct Core<E: Engine> {
     pub(crate) bound: usize,
     pub(crate) quiet: bool,
     pub(crate) role: Role,
+    pub(crate) policy: Policy,
+    pub(crate) renewals: Renewals,
     /// What the handshake settled, until its last output has left.
     settled: Option<Facts>,
 }
@@ -45,6 +48,8 @@ impl<E: Engine> Core<E> {
             bound,
             quiet: setup.quiet_shutdown,
             role: setup.role,
+            policy: setup.policy,
+            renewals: Renewals::default(),
             settled: None,
         }
     }
@@ -134,7 +139,9 @@ impl<E: Engine> Core<E> {
         self.link.engine().clear_errors();
         let facts = self.link.engine().facts();
         self.link.engine().clear_errors();
-        self.settled = Some(facts?);
+        let facts = facts?;
+        self.begin_renewals(&facts);
+        self.settled = Some(facts);
         self.link.wire_mut().forget_hello();
         Ok(())
     }
@@ -197,6 +204,11 @@ impl<E: Engine> Core<E> {
             total.consumed += moved.consumed;
             if moved.panicked {
                 return self.fail_reading(panicked(Operation::Read), total);
+            }
+            if self.may_be_renewed() {
+                if let Err(error) = self.renew() {
+                    return self.turned_away(error, total);
+                }
             }
             match moved.result.class {
                 Class::Done(count) => {
@@ -325,6 +337,11 @@ impl<E: Engine> Core<E> {
             if moved.panicked {
                 return self.fail(panicked(Operation::Write), total);
             }
+            if self.may_be_renewed() {
+                if let Err(error) = self.renew() {
+                    return self.turned_away(error, total);
+                }
+            }
             match moved.result.class {
                 Class::Done(count) => {
                     total.consumed += count;
@@ -352,6 +369,10 @@ impl<E: Engine> Core<E> {
             return self.gated(verdict, output);
         }
         let mut total = self.drain(output);
+        if !self.lifecycle.is_closing() && self.is_interrupted() {
+            total.status = Status::WantRead;
+            return Ok(total);
+        }
         if self.lifecycle.queue_close_notify() && !self.shut_quietly() {
             if self.link.wire().refused() {
                 self.reply(output, &mut total);
@@ -426,11 +447,18 @@ impl<E: Engine> Core<E> {
         &mut self,
         excess: Excess,
         operation: Operation,
-        mut total: Progress,
+        total: Progress,
     ) -> Result<Progress> {
+        self.turned_away(overstepped(excess, operation), total)
+    }
+
+    /// The session ends for a reason of its own, and the engine is made to send an alert.
+    #[cold]
+    pub(crate) fn turned_away(&mut self, error: Error, mut total: Progress) -> Result<Progress> {
+        let operation = error.operation();
         if self.link.wire().framing().in_record() {
             // Within a record the engine cannot be made to send anything.
-            return self.fail(overstepped(excess, operation), total);
+            return self.fail(error, total);
         }
         let version = self.lifecycle.facts().map(|facts| facts.protocol_version);
         self.link.wire_mut().poison(poison(version));
@@ -446,7 +474,7 @@ impl<E: Engine> Core<E> {
             },
         );
         add(&mut total, &moved);
-        self.fail(overstepped(excess, operation), total)
+        self.fail(error, total)
     }
 
     /// The error for a call that did not succeed.

@@ -1,8 +1,9 @@
 //! What only a backend can say about its library.
 
 use std::borrow::Cow;
-use std::ffi::c_ulong;
+use std::ffi::{c_int, c_ulong};
 
+use tls_core::pki_types::CertificateDer;
 use tls_core::{Facts, Result, Support};
 
 use crate::diagnosis::Diagnosis;
@@ -14,7 +15,40 @@ pub trait Engine: LibSsl {
     /// [`Capabilities::key_update`](tls_core::Capabilities::key_update) says.
     const KEY_UPDATE: Support = Support::Native;
 
-    /// What the handshake settled; called once, when it is complete.
+    /// Whether the library can ask for a client certificate after a TLS 1.3 handshake, as
+    /// [`Capabilities::post_handshake_auth`](tls_core::Capabilities::post_handshake_auth) says.
+    const POST_HANDSHAKE_AUTH: Support = Support::Unsupported("the library does not provide it");
+
+    /// Whether the library's servers can renegotiate, as
+    /// [`Capabilities::renegotiation_server`](tls_core::Capabilities::renegotiation_server) says.
+    const RENEGOTIATION_SERVER: Support = Support::Unsupported("the library does not provide it");
+
+    /// Whether the client can be asked for a certificate after the handshake: with TLS 1.3 it has
+    /// offered so, with TLS 1.2 it knows secure renegotiation.
+    fn takes_requests(&self) -> bool {
+        false
+    }
+
+    /// Schedules that request: `SSL_verify_client_post_handshake`, or `SSL_renegotiate`. It leaves
+    /// with [`send_messages`](LibSsl::send_messages); above 0 is success. Called only on servers that
+    /// can, and once [`takes_requests`](Self::takes_requests) has said that the client can too.
+    fn schedule_request(&mut self) -> c_int {
+        -1
+    }
+
+    /// `SSL_in_init`: whether a handshake is under way, the first or a later one.
+    fn in_handshake(&self) -> bool;
+
+    /// Has [`observed`](LibSsl::observed) count the Finished messages of the peer.
+    fn watch_handshakes(&mut self) {}
+
+    /// Whether the peer may start a renegotiation from now on; the configuration allows it.
+    fn allow_renegotiation(&mut self, _allowed: bool) {}
+
+    /// The peer has authenticated with this certificate: in a later handshake no other is accepted.
+    fn expect_peer(&mut self, _leaf: &CertificateDer<'static>) {}
+
+    /// What the handshake settled; called when it is complete, and after every later one.
     ///
     /// # Errors
     ///

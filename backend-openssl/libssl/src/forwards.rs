@@ -129,6 +129,10 @@ macro_rules! libssl_engine {
                 };
                 match message {
                     Message::RecordHeader => observed.see_record(),
+                    Message::HandshakeReceived => {
+                        // SAFETY: as below, of one byte or more.
+                        observed.see_handshake(unsafe { buffer.cast::<u8>().read() });
+                    }
                     Message::AlertSent => {
                         // SAFETY: "buf, len: The protocol message" (SSL_CTX_set_msg_callback(3)),
                         // of two bytes, valid while the callback runs.

@@ -43,6 +43,7 @@ mod one_libssl;
 mod pkcs8;
 #[cfg(unix)]
 mod plain;
+mod post_handshake;
 mod resumption;
 mod ritual;
 mod roots;
@@ -94,4 +95,6 @@ pub(crate) struct Setup {
     pub(crate) quiet_shutdown: bool,
     /// See [`Parameters::socket_transport`](tls_core::config::Parameters::socket_transport).
     pub(crate) socket_transport: SocketTransport,
+    /// What may happen after the handshake.
+    pub(crate) policy: post_handshake::Policy,
 }

@@ -400,6 +400,10 @@ unsafe impl LibSsl for Mock {
 }
 
 impl Engine for Mock {
+    fn in_handshake(&self) -> bool {
+        self.expected > 0
+    }
+
     fn facts(&self) -> Result<Facts> {
         leave_error(1);
         Ok(Facts::new(

@@ -11,6 +11,10 @@ pub(crate) const READ_ALERT: c_int = 0x4004;
 const WRITE_ALERT: c_int = 0x4008;
 /// The content type of alerts, `SSL3_RT_ALERT`: RFC 8446 section 5.1.
 const ALERT: c_int = 21;
+/// The content type of handshake messages, `SSL3_RT_HANDSHAKE`.
+const HANDSHAKE: c_int = 22;
+/// The type of Finished: RFC 8446 section 4.
+const FINISHED: u8 = 20;
 /// The pseudo content type of a record header, `SSL3_RT_HEADER`.
 const RECORD_HEADER: c_int = 0x100;
 /// The level of a fatal alert: RFC 8446 section 6.
@@ -25,6 +29,7 @@ pub struct Observed {
     alert_sent: AtomicU16,
     warnings: AtomicU32,
     records: AtomicU64,
+    finished: AtomicU64,
 }
 
 /// What a message callback has to tell.
@@ -34,6 +39,8 @@ pub enum Message {
     RecordHeader,
     /// An alert was sent: its two bytes are in the callback's buffer.
     AlertSent,
+    /// A handshake message was received: the callback's buffer begins with its type.
+    HandshakeReceived,
 }
 
 impl Message {
@@ -43,6 +50,7 @@ impl Message {
         match (write != 0, content_type, length) {
             (false, RECORD_HEADER, _) => Some(Self::RecordHeader),
             (true, ALERT, 2) => Some(Self::AlertSent),
+            (false, HANDSHAKE, 1..) => Some(Self::HandshakeReceived),
             _ => None,
         }
     }
@@ -79,6 +87,19 @@ impl Observed {
         self.records.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A handshake message of this type was received.
+    pub fn see_handshake(&self, message: u8) {
+        if message == FINISHED {
+            self.finished.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many Finished messages were received since the message callback was set. What is told of
+    /// has not been looked at yet.
+    pub fn handshakes_finished(&self) -> u64 {
+        self.finished.load(Ordering::Relaxed)
+    }
+
     /// The fatal alert that was sent, if any.
     pub fn alert_sent(&self) -> Option<AlertDescription> {
         let description = self.alert_sent.load(Ordering::Relaxed);
@@ -103,6 +124,7 @@ impl Default for Observed {
             alert_sent: AtomicU16::new(NO_ALERT),
             warnings: AtomicU32::new(0),
             records: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
         }
     }
 }

@@ -5,14 +5,14 @@ use std::os::fd::RawFd;
 
 use tls_core::iana::AlertDescription;
 use tls_core::support::RECORD_HEADER;
-use tls_core::{Error, ErrorKind, Operation, Progress, Result, Status};
+use tls_core::{Error, ErrorKind, Operation, PostHandshakeAuth, Progress, Result, Status};
 
 use crate::buffer::Buffer;
 use crate::classify::{Class, Function};
 use crate::core::{CHUNK, Core, overstepped};
 use crate::engine::Engine;
 use crate::ffi::sigpipe;
-use crate::limits::{Excess, MAX_LENGTH};
+use crate::limits::MAX_LENGTH;
 use crate::ritual::{Outcome, enter};
 
 /// How often a call that was interrupted is repeated.
@@ -27,7 +27,7 @@ pub(crate) struct Plain {
     in_flight: Buffer,
     /// The close_notify was refused by the socket and has to be asked for again.
     closing: bool,
-    /// A KeyUpdate is scheduled, and was not seen to leave.
+    /// A KeyUpdate or a request is scheduled, and was not seen to leave.
     updating: bool,
     /// The last call that wanted to read had moved something.
     unsettled: bool,
@@ -109,6 +109,11 @@ impl Plain {
             let before = moved(core);
             let records = core.link.engine().observed().records_received();
             let outcome = self.call(core, |engine| engine.read(&mut plaintext[..length]));
+            if core.may_be_renewed() {
+                if let Err(error) = core.renew() {
+                    return self.turned_away(core, error).map(Progress::idle);
+                }
+            }
             match outcome.class {
                 Class::Done(count) => {
                     core.limits.application_data();
@@ -119,7 +124,8 @@ impl Plain {
                     let records = core.link.engine().observed().records_received() - records;
                     let warnings = core.link.engine().observed().warnings_received();
                     if let Err(excess) = core.limits.without_data(records, warnings) {
-                        return self.overstepped(core, excess).map(Progress::idle);
+                        let error = overstepped(excess, Operation::Read);
+                        return self.turned_away(core, error).map(Progress::idle);
                     }
                     // An answer to a KeyUpdate is left to the library, which may keep it for the next
                     // write: while one waits for the socket, it would read nothing.
@@ -163,6 +169,11 @@ impl Plain {
             let rest = &plaintext[taken..];
             let chunk = &rest[..rest.len().min(CHUNK)];
             let outcome = self.call(core, |engine| engine.write(chunk));
+            if core.may_be_renewed() {
+                if let Err(error) = core.renew() {
+                    return self.turned_away(core, error).map(Progress::idle);
+                }
+            }
             match outcome.class {
                 Class::Done(count) => taken += count,
                 // The record may be sealed: from here on it is the session's.
@@ -209,6 +220,32 @@ impl Plain {
         Ok(Status::Complete)
     }
 
+    /// Schedules the request, which leaves with the next call that sends, as a KeyUpdate does.
+    pub(crate) fn request_client_certificate<E: Engine>(
+        &mut self,
+        core: &mut Core<E>,
+    ) -> Result<Status> {
+        if let Some(verdict) = core.gate_client_certificate(core.pending()) {
+            return verdict;
+        }
+        let operation = Operation::RequestCertificate;
+        let status = self.finish_record(core, operation)?;
+        if status != Status::Complete {
+            return Ok(status);
+        }
+        let steps: [fn(&mut E) -> c_int; 2] = [E::send_messages, E::schedule_request];
+        let status = core.ask(&steps, |core, step| {
+            let outcome = self.call(core, step);
+            match outcome.class {
+                Class::Done(_) => Ok(None),
+                waits @ (Class::WantRead | Class::WantWrite) => Ok(Some(waited_for(waits))),
+                _ => fail_with(core, &outcome, operation).map(Some),
+            }
+        })?;
+        self.updating |= core.post_handshake_auth() == PostHandshakeAuth::Pending;
+        Ok(status)
+    }
+
     /// Completes the record that the socket took in part.
     pub(crate) fn flush<E: Engine>(&mut self, core: &mut Core<E>) -> Result<Status> {
         if core.lifecycle.failure().is_some() {
@@ -228,6 +265,9 @@ impl Plain {
     pub(crate) fn shutdown<E: Engine>(&mut self, core: &mut Core<E>) -> Result<Status> {
         if let Some(verdict) = core.lifecycle.gate_shutdown(core.pending()) {
             return verdict;
+        }
+        if !core.lifecycle.is_closing() && core.is_interrupted() {
+            return Ok(Status::WantRead);
         }
         if core.lifecycle.queue_close_notify() {
             self.closing = !core.shut_quietly();
@@ -322,12 +362,11 @@ impl Plain {
 
     /// The engine gets the session's own BIO, through which it can be made to send an alert.
     #[cold]
-    fn overstepped<E: Engine>(&mut self, core: &mut Core<E>, excess: Excess) -> Result<Status> {
-        let error = overstepped(excess, Operation::Read);
+    fn turned_away<E: Engine>(&mut self, core: &mut Core<E>, error: Error) -> Result<Status> {
         if !self.in_flight.is_empty() || core.link.attach().is_err() {
             return fail(core, error);
         }
-        core.overstepped(excess, Operation::Read, Progress::idle(Status::Complete))
+        core.turned_away(error, Progress::idle(Status::Complete))
             .map(|progress| progress.status)
     }
 }

@@ -1,7 +1,9 @@
 //! The session without I/O.
 
 use tls_core::support::Lifecycle;
-use tls_core::{BufferSession, Error, Facts, Progress, Result, Role, Session, Status};
+use tls_core::{
+    BufferSession, Error, Facts, PostHandshakeAuth, Progress, Result, Role, Session, Status,
+};
 
 use crate::Setup;
 use crate::core::Core;
@@ -62,6 +64,10 @@ macro_rules! lifecycle_accessors {
         fn close_notify_received(&self) -> bool {
             self.core.lifecycle.close_notify_received()
         }
+
+        fn post_handshake_auth(&self) -> PostHandshakeAuth {
+            self.core.post_handshake_auth()
+        }
     };
 }
 #[cfg(unix)]
@@ -80,6 +86,10 @@ impl<E: Engine> Session for BufferEngineSession<E> {
 
     fn request_key_update(&mut self) -> Result<Status> {
         self.core.request_key_update()
+    }
+
+    fn request_client_certificate(&mut self) -> Result<Status> {
+        self.core.request_client_certificate()
     }
 }
 

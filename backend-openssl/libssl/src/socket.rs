@@ -9,8 +9,8 @@ use tls_core::support::{
     Descriptor, Lifecycle, check_nonblocking, check_unread, receive, send, unread_too_much,
 };
 use tls_core::{
-    DetachError, Detached, Error, Facts, Feature, Misuse, Operation, Progress, Result, Role,
-    Session, SocketSession, Status,
+    DetachError, Detached, Error, Facts, Feature, Misuse, Operation, PostHandshakeAuth, Progress,
+    Result, Role, Session, SocketSession, Status,
 };
 
 use crate::Setup;
@@ -217,6 +217,13 @@ impl<E: Engine> Session for SocketEngineSession<'_, E> {
         match &mut self.plain {
             Some(plain) => plain.request_key_update(&mut self.core),
             None => self.core.request_key_update(),
+        }
+    }
+
+    fn request_client_certificate(&mut self) -> Result<Status> {
+        match &mut self.plain {
+            Some(plain) => plain.request_client_certificate(&mut self.core),
+            None => self.core.request_client_certificate(),
         }
     }
 }

@@ -12,6 +12,8 @@ use openssl_sys as sys;
 use tls_core::iana::CipherSuite;
 
 unsafe extern "C" {
+    #[cfg(not(libressl))]
+    fn SSL_CTX_set_post_handshake_auth(context: *mut sys::SSL_CTX, offered: c_int);
     fn SSL_CTX_set_timeout(context: *mut sys::SSL_CTX, seconds: c_long) -> c_long;
     fn SSL_get1_supported_ciphers(ssl: *mut sys::SSL) -> *mut sys::stack_st_SSL_CIPHER;
     /// The result is a `uint32_t` in OpenSSL, an `unsigned long` below 2^32 in LibreSSL.
@@ -113,20 +115,39 @@ pub(crate) fn set_session_id_context(
 #[cfg(not(libressl))]
 pub(crate) fn client_hello_server_name(ssl: &SslRef) -> Option<&[u8]> {
     const SERVER_NAME: c_uint = 0;
+    let (data, length) = client_hello_extension(ssl, SERVER_NAME)?;
+    if data.is_null() {
+        return None;
+    }
+    // SAFETY: SSL_CTX_set_client_hello_cb(3): the data belongs to the SSL and stays until the
+    // callback returns, and the callback's borrow of the SSL bounds the slice.
+    Some(unsafe { std::slice::from_raw_parts(data, length) })
+}
+
+/// Whether the ClientHello has an extension of this number. Only inside the ClientHello callback.
+#[cfg(not(libressl))]
+pub(crate) fn client_hello_has(ssl: &SslRef, extension: c_uint) -> bool {
+    client_hello_extension(ssl, extension).is_some()
+}
+
+#[cfg(not(libressl))]
+fn client_hello_extension(ssl: &SslRef, extension: c_uint) -> Option<(*const c_uchar, usize)> {
     let mut data: *const c_uchar = ptr::null();
     let mut length = 0;
     // SAFETY: the reference is to a valid SSL and both outputs are ours.
     // SSL_CTX_set_client_hello_cb(3): returns 1 with the extension's data, 0 otherwise, also
     // outside the callback.
-    let found = unsafe {
-        sys::SSL_client_hello_get0_ext(ssl.as_ptr(), SERVER_NAME, &mut data, &mut length)
-    };
-    if found != 1 || data.is_null() {
-        return None;
-    }
-    // SAFETY: the same page: the data belongs to the SSL and stays until the callback returns,
-    // and the callback's borrow of the SSL bounds the slice.
-    Some(unsafe { std::slice::from_raw_parts(data, length) })
+    let found =
+        unsafe { sys::SSL_client_hello_get0_ext(ssl.as_ptr(), extension, &mut data, &mut length) };
+    (found == 1).then_some((data, length))
+}
+
+/// `SSL_CTX_set_post_handshake_auth`: clients offer to be asked after the handshake.
+#[cfg(not(libressl))]
+pub(crate) fn offer_post_handshake_auth(context: &mut SslContextBuilder) {
+    // SAFETY: the builder owns a valid SSL_CTX. SSL_CTX_set_verify(3): "enable the Post-Handshake
+    // Authentication extension to be added to the ClientHello".
+    unsafe { SSL_CTX_set_post_handshake_auth(context.as_ptr(), 1) };
 }
 
 /// `ERR_reason_error_string`.

@@ -60,7 +60,9 @@ mod limits;
 mod names;
 mod peers;
 mod plain;
+mod post_handshake;
 mod readiness;
+mod renegotiation;
 mod resumption;
 mod roots;
 mod shutdown;
@@ -84,6 +86,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         client_certificates::CASES,
         alpn::CASES,
         key_update::CASES,
+        post_handshake::CASES,
+        renegotiation::CASES,
         limits::CASES,
         resumption::CASES,
         deferred::CASES,

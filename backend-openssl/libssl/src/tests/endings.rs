@@ -94,10 +94,8 @@ fn shutdown_sends_once_and_reading_goes_on() {
 #[test]
 fn a_quiet_shutdown_sends_nothing() {
     let setup = Setup {
-        role: Role::Client,
-        pending_output_bound: 100,
         quiet_shutdown: true,
-        socket_transport: SocketTransport::Gathered,
+        ..super::setup(Role::Client, 100)
     };
     let engine = Mock::new(Role::Client, 0);
     let mut session = BufferEngineSession::new(engine, &setup).unwrap();

@@ -10,6 +10,7 @@ use tls_core::config::SocketTransport;
 use tls_core::{BufferSession, Progress, Role, Status};
 
 use crate::mock::{HANDSHAKE, Mock, errors_left, record};
+use crate::post_handshake::Policy;
 use crate::{BufferEngineSession, Setup};
 
 const FLIGHT: usize = 3;
@@ -20,6 +21,11 @@ fn setup(role: Role, bound: usize) -> Setup {
         pending_output_bound: bound,
         quiet_shutdown: false,
         socket_transport: SocketTransport::Gathered,
+        policy: Policy {
+            has_client_roots: false,
+            allow_renegotiation: false,
+            suspends: false,
+        },
     }
 }
 
