@@ -179,6 +179,36 @@ impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> Hook for OnKeyUpdate<F>
     }
 }
 
+/// Changes `request_client_certificate`.
+pub(super) struct OnRequest<F>(F);
+
+impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> OnRequest<F> {
+    pub(super) fn new(hook: F) -> Self {
+        Self(hook)
+    }
+}
+
+impl<F: FnMut(&mut dyn Call) -> Result<Progress> + Send> Hook for OnRequest<F> {
+    fn request_client_certificate(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        self.0(call)
+    }
+}
+
+/// Changes `post_handshake_auth`.
+pub(super) struct OnState<F>(F);
+
+impl<F: Fn(PostHandshakeAuth) -> PostHandshakeAuth + Send> OnState<F> {
+    pub(super) fn new(hook: F) -> Self {
+        Self(hook)
+    }
+}
+
+impl<F: Fn(PostHandshakeAuth) -> PostHandshakeAuth + Send> Hook for OnState<F> {
+    fn post_handshake_auth(&self, session: &dyn Session) -> PostHandshakeAuth {
+        self.0(session.post_handshake_auth())
+    }
+}
+
 /// Changes what every call gives.
 pub(super) struct OnResult<F>(F);
 

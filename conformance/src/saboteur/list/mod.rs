@@ -4,6 +4,7 @@ mod calls;
 mod deferred;
 mod key_update;
 mod policy;
+mod post_handshake;
 
 use tls_core::{Progress, Status};
 
@@ -16,6 +17,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sabotage> {
         deferred::SABOTAGES,
         key_update::SABOTAGES,
         policy::SABOTAGES,
+        post_handshake::SABOTAGES,
     ]
     .into_iter()
     .flatten()
