@@ -51,6 +51,11 @@ fn probe() -> Result<Capabilities, ErrorStack> {
     // The library's cache has no sessions of TLS 1.3: ours has them all, behind tickets that name
     // them. A client of TLS 1.2 that takes no tickets is then not resumed.
     capabilities.session_cache_size = Support::Emulated;
+    capabilities.post_handshake_auth =
+        Support::Unsupported("BoringSSL has no authentication after the handshake");
+    capabilities.renegotiation_client = has(false);
+    capabilities.renegotiation_server =
+        Support::Unsupported("BoringSSL's servers refuse every renegotiation, and start none");
     capabilities.tls12 = has(false);
     capabilities.tls12_cipher_suites = has(false);
     capabilities.tls13 = has(true);

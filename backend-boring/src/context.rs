@@ -190,7 +190,13 @@ impl tls_libssl::Lowered for Lowered {
     }
 
     fn engine(&self, options: &SessionOptions) -> Result<BoringEngine> {
-        error::isolated(|| BoringEngine::new(self.ssl(options)?))
+        error::isolated(|| {
+            let mut engine = BoringEngine::new(self.ssl(options)?)?;
+            if let Side::Client { config, .. } = &self.side {
+                engine.set_renegotiation(config.parameters.allow_renegotiation);
+            }
+            Ok(engine)
+        })
     }
 }
 

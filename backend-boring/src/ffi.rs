@@ -42,6 +42,23 @@ impl BoringEngine {
         self.send_owed();
     }
 
+    /// Whether a client follows when its server asks for a renegotiation. The library sees to it
+    /// itself that the server's certificate stays the same.
+    pub(crate) fn set_renegotiation(&mut self, allowed: bool) {
+        let mode = match allowed {
+            true => c::ssl_renegotiate_mode_t::ssl_renegotiate_freely,
+            false => c::ssl_renegotiate_mode_t::ssl_renegotiate_never,
+        };
+        // SAFETY: "SSL_set_renegotiate_mode configures how ssl, a client, reacts to renegotiation
+        // attempts by a server"; the handle is ours.
+        unsafe { c::SSL_set_renegotiate_mode(self.ssl.as_ptr(), mode) };
+    }
+
+    /// Has the message callback tell of handshake messages.
+    pub(crate) fn watch(&mut self) {
+        self.watch_messages();
+    }
+
     fn start_key_update(&mut self, asks: bool) -> c_int {
         let kind = match asks {
             true => c::SSL_KEY_UPDATE_REQUESTED,

@@ -18,6 +18,18 @@ pub type BufferSession = BufferEngineSession<BoringEngine>;
 pub type SocketSession<'fd> = SocketEngineSession<'fd, BoringEngine>;
 
 impl Engine for BoringEngine {
+    fn in_handshake(&self) -> bool {
+        !self.ssl().is_init_finished()
+    }
+
+    fn watch_handshakes(&mut self) {
+        self.watch();
+    }
+
+    fn allow_renegotiation(&mut self, allowed: bool) {
+        self.set_renegotiation(allowed);
+    }
+
     fn facts(&self) -> Result<Facts> {
         verify::facts(self.ssl())
     }

@@ -318,7 +318,8 @@ fn within_a_transfer(scene: &Scene<'_>) -> CaseResult {
             let endpoint = pair.side(side);
             let rest = &data[taken[index]..];
             // A writer that never stops would leave no room for the request.
-            if !rest.is_empty() && !(due && side == Side::Server) {
+            let waits = due && side == Side::Server;
+            if !rest.is_empty() && !waits {
                 taken[index] += endpoint.write(rest)?.bytes;
             }
             let read = endpoint.read(&mut buffer)?.bytes;

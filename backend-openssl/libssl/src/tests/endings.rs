@@ -2,7 +2,6 @@
 
 use std::ffi::c_ulong;
 
-use tls_core::config::SocketTransport;
 use tls_core::iana::AlertDescription;
 use tls_core::{
     Alert, AlertDirection, BufferSession, Error, ErrorKind, Misuse, Role, Session, Status,
