@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tls_core::config::{
-    ClientAuthentication, PeerVerification, Roots, SocketTransport, UnverifiedPeer, Verifier,
+    ClientAuthentication, Parameters, PeerVerification, Roots, SocketTransport, UnverifiedPeer,
+    Verifier,
 };
 use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
 use tls_core::{ClientConfig, ErrorKind, Feature, Result, ServerConfig, SessionOptions, Verdict};
 
 use crate::case::{CaseResult, Failure, Mode, describe};
-use crate::pair::Side;
 use crate::pki::SERVER_IP;
 use crate::scene::Scene;
 
@@ -151,15 +151,24 @@ fn server(scene: &Scene<'_>, change: impl FnOnce(&mut ServerConfig)) -> Result<(
 /// Both sides are asked when their contexts are built, and a server once more by the call: the first
 /// that does not refuse answers for all.
 fn ask_for_requests(scene: &Scene<'_>) -> CaseResult<Result<()>> {
+    let tls13 = |parameters: &mut Parameters| {
+        parameters.min_version = ProtocolVersion::TLS1_3;
+        parameters.max_version = ProtocolVersion::TLS1_3;
+    };
     let offered = client(scene, |config| config.post_handshake_auth = true);
     let on_request = server(scene, |config| {
+        tls13(&mut config.parameters);
         config.client_authentication = ClientAuthentication::OnRequest(scene.pki.roots());
     });
-    let mut pair = scene.connected()?;
-    let asked = pair.side(Side::Server).request_client_certificate();
+    let (mut client, mut server) = (scene.client_config(), scene.server_config());
+    tls13(&mut client.parameters);
+    tls13(&mut server.parameters);
+    let mut pair = scene.pair_with(client, server)?;
+    pair.handshake()?;
+    let asked = pair.server.request_client_certificate().map(drop);
     let unsupported = ErrorKind::Unsupported(Feature::PostHandshakeAuth);
     let refuses = |answer: &Result<()>| answer.as_ref().is_err_and(|it| it.kind() == unsupported);
-    let answers = [offered, on_request, asked.map(drop)];
+    let answers = [offered, on_request, asked];
     let telling = answers.iter().position(|answer| !refuses(answer));
     let [.., last] = &answers;
     Ok(telling.map_or(last, |place| &answers[place]).clone())
