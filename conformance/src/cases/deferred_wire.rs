@@ -237,7 +237,9 @@ fn in_pieces(scene: &Scene<'_>) -> CaseResult {
 
 fn retry(scene: &Scene<'_>) -> CaseResult {
     let mut client = scene.client_config();
-    client.parameters.groups = Some(vec![Group::X25519, Group::SECP384R1]);
+    // Clients send shares of their first group, or of two.
+    let groups = vec![Group::X25519, Group::SECP256R1, Group::SECP384R1];
+    client.parameters.groups = Some(groups);
     let mut server = scene.server_config();
     server.parameters.groups = Some(vec![Group::SECP384R1]);
     let context = scene.backend.server(server)?;

@@ -313,6 +313,46 @@ fn length_and_records_are_bounded() {
     assert_eq!(alert(&records(&padded.message(), 10)), unexpected);
 }
 
+/// Whatever comes is told or refused, and what is told can be read to its ends.
+#[test]
+fn changed_bytes_are_told_or_refused() {
+    let sound = records(&Hello::new().message(), 60);
+    let mut state = 0x9e37_79b9_u32;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as usize % below
+    };
+    let mut told = 0;
+    for _ in 0..100_000 {
+        let mut bytes = sound.clone();
+        for _ in 0..=random(3) {
+            let at = random(bytes.len());
+            match random(3) {
+                0 => bytes[at] ^= 1 << random(8),
+                1 => bytes.insert(at, random(256) as u8),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        let mut reader = ClientHelloReader::new();
+        let taken = reader.read(&bytes);
+        assert!(taken.is_err() || reader.held() <= bytes.len());
+        let Ok(Some(hello)) = taken.and_then(|_| reader.finish()) else {
+            continue;
+        };
+        told += 1;
+        let extensions: usize = hello.extensions().map(|(_, body)| 4 + body.len()).sum();
+        assert!(extensions <= hello.message().len());
+        assert!(hello.as_bytes().len() > hello.message().len());
+        let names: usize = hello.alpn().map(<[u8]>::len).sum();
+        assert!(names <= extensions && hello.random().len() == 32);
+        let numbers = hello.cipher_suites().count() + hello.groups().count();
+        assert!(numbers + hello.signature_schemes().count() < hello.message().len());
+    }
+    assert!(told > 1_000, "only {told} were told");
+}
+
 #[cfg(feature = "fingerprint")]
 mod fingerprints {
     use super::*;

@@ -25,7 +25,8 @@ pub(super) type Choose<C> = fn(&dyn DynContext) -> Option<C>;
 ///
 /// `C` is the context of one backend ([`Backend::deferred_server`](crate::Backend::deferred_server)),
 /// or [`AnyContext`] for contexts of whatever backends ([`Deferred::any`]). Contexts are built
-/// beforehand and shared: choosing one costs no more than a handle to it.
+/// beforehand and shared: choosing one costs no more than a handle to it. Backends that share the
+/// type of their contexts, such as rustls with either provider, are one here.
 pub struct Deferred<C> {
     choose: Choose<C>,
 }
