@@ -118,6 +118,7 @@ pub(crate) fn configure<T>(result: std::result::Result<T, ErrorStack>) -> Result
 #[cfg(test)]
 mod tests {
     use boring::ssl::{Ssl, SslContextBuilder, SslMethod};
+    use tls_libssl::Questions;
 
     use super::*;
 
@@ -131,7 +132,7 @@ mod tests {
         // `ERR_PACK`, a macro of `<openssl/err.h>`.
         let pack = |&(library, reason): &(c_int, c_int)| ((library << 24) | reason) as c_ulong;
         let codes: Vec<_> = codes.iter().map(pack).collect();
-        let engine = BoringEngine::new(Ssl::new(&context).unwrap()).unwrap();
+        let engine = BoringEngine::new(Ssl::new(&context).unwrap(), Questions::default()).unwrap();
         Diagnose::diagnose(&engine, sent, &codes)
     }
 

@@ -3,6 +3,7 @@
 //! Each `unsafe` block is one operation, and says which sentence of the library's manual it relies
 //! on: the comments in its headers, `<openssl/ssl.h>` unless another is named.
 
+mod asked;
 mod configure;
 mod tickets;
 
@@ -12,11 +13,12 @@ use boring_sys as c;
 use foreign_types::{ForeignType, ForeignTypeRef};
 use tls_libssl::LibSsl;
 
+pub(crate) use asked::{acceptable_issuers, ask_for_certificate, presented, set_chain, verify_as};
 pub(crate) use configure::{
-    API_VERSION, Purpose, add_roots, give_no_tickets, has_purpose, is_authority, is_self_issued,
-    path_length, peer_certificates, reason, set_accept_state, set_connect_state, set_groups,
-    set_max_certificate_list, set_session, set_session_id_context, set_session_timeout,
-    set_signature_schemes, set_tls13_cipher_suites,
+    API_VERSION, Purpose, add_roots, give_no_tickets, give_no_tickets_to, has_purpose,
+    is_authority, is_self_issued, path_length, peer_certificates, reason, set_accept_state,
+    set_connect_state, set_groups, set_max_certificate_list, set_session, set_session_id_context,
+    set_session_timeout, set_signature_schemes, set_tls13_cipher_suites,
 };
 pub(crate) use tickets::{LONGEST_SESSION, TicketStore, keep_tickets};
 

@@ -12,6 +12,7 @@ mod context;
 mod error;
 #[allow(unsafe_code, reason = "the one place where this crate calls C")]
 mod ffi;
+mod identity;
 mod policy;
 mod private_key;
 mod resumption;

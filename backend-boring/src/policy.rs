@@ -5,11 +5,12 @@
 use boring::error::ErrorStack;
 use boring::nid::Nid;
 use boring::pkey::Id;
-use boring::ssl::SslContextBuilder;
+use boring::ssl::{SslContextBuilder, SslRef};
 use boring::stack::StackRef;
-use boring::x509::{X509, X509Ref, X509StoreContextRef, X509VerifyError};
+use boring::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef, X509VerifyError};
+use tls_core::CertificateProblem;
 use tls_core::iana::SignatureScheme;
-use tls_libssl::{Certificate, ChainFault, chain_fault};
+use tls_libssl::{Certificate, ChainFault, Verified, certificate_problem, chain_fault};
 
 use crate::ffi::{self, Purpose};
 
@@ -52,6 +53,35 @@ pub(crate) fn verify(peer: &mut X509StoreContextRef, purpose: Purpose) -> bool {
         peer.set_error(Err(fault));
     }
     fault.is_none()
+}
+
+/// What the same comes to for a peer that others are to decide about.
+pub(crate) fn outcome(ssl: &SslRef, purpose: Purpose) -> Verified {
+    let failed = |_: ErrorStack| CertificateProblem::Other;
+    let chain = ffi::presented(ssl).ok_or(CertificateProblem::Other)?;
+    let leaf = chain.get(0).ok_or(CertificateProblem::Other)?;
+    let roots = ssl.ssl_context().cert_store();
+    let mut context = X509StoreContext::new().map_err(failed)?;
+    let result = context.init(roots, leaf, chain, |peer| {
+        ffi::verify_as(peer, ssl, purpose)?;
+        Ok(match verify(peer, purpose) {
+            true => Ok(()),
+            false => Err(peer.verify_result()),
+        })
+    });
+    match result.map_err(failed)? {
+        Ok(()) => Ok(()),
+        Err(Err(error)) => Err(problem(error)),
+        Err(Ok(())) => Err(CertificateProblem::Other),
+    }
+}
+
+/// What the result of a verification means.
+pub(crate) fn problem(error: X509VerifyError) -> CertificateProblem {
+    match error {
+        WEAK => CertificateProblem::Weak,
+        error => certificate_problem(error.as_raw()),
+    }
 }
 
 /// What else is wrong with the chain.

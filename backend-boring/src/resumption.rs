@@ -8,7 +8,8 @@ use boring::sha::Sha256;
 use boring::ssl::{
     Ssl, SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslVersion,
 };
-use boring::x509::X509StoreContextRef;
+use boring::stack::StackRef;
+use boring::x509::{X509, X509StoreContextRef};
 use tls_core::config::{ClientResumption, ServerConfig, ServerResumption, SessionOptions};
 use tls_core::pki_types::ServerName;
 use tls_libssl::{BINDING, ClientStore, StoreKey};
@@ -33,7 +34,8 @@ pub(crate) fn install_client(
     // ticket, whenever it is read.
     let kept = store.clone();
     context.set_new_session_callback(move |ssl, session| {
-        if let Some(key) = ssl.ex_data(index) {
+        let kept_apart = ffi::observed_of(ssl).is_some_and(|it| !it.questions().may_be_resumed());
+        if let Some(key) = ssl.ex_data(index).filter(|_| !kept_apart) {
             let tls13 = session.protocol_version() == SslVersion::TLS1_3;
             kept.keep(key.clone(), session, tls13);
         }
@@ -101,14 +103,19 @@ pub(crate) fn install_server(
 /// Gives no tickets of TLS 1.3 to a client whose chain makes them too long: the library puts the
 /// chain into each.
 pub(crate) fn limit(client: &mut X509StoreContextRef) {
-    let chain = client.untrusted().into_iter().flatten();
+    if client.untrusted().is_some_and(is_too_long) {
+        ffi::give_no_tickets_to(client);
+    }
+}
+
+/// Whether a chain makes tickets too long.
+pub(crate) fn is_too_long(chain: &StackRef<X509>) -> bool {
     let length: usize = chain
+        .iter()
         .filter_map(|it| it.to_der().ok())
         .map(|der| der.len())
         .sum();
-    if length > ffi::LONGEST_SESSION {
-        ffi::give_no_tickets(client);
-    }
+    length > ffi::LONGEST_SESSION
 }
 
 /// A digest of the policy that sessions are made under, and of the context itself: of everything

@@ -2,13 +2,14 @@
 
 use std::ffi::c_ulong;
 
+use tls_core::config::Identity;
 use tls_core::{Facts, Result};
 #[cfg(unix)]
 use tls_libssl::SocketEngineSession;
 use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine, LibSsl};
 
 use crate::ffi::BoringEngine;
-use crate::verify;
+use crate::{ffi, identity, verify};
 
 /// A session without I/O over BoringSSL.
 pub type BufferSession = BufferEngineSession<BoringEngine>;
@@ -36,6 +37,14 @@ impl Engine for BoringEngine {
 
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {
         Diagnose::diagnose(self, self.observed().alert_sent(), codes)
+    }
+
+    fn acceptable_issuers(&self) -> Vec<Vec<u8>> {
+        ffi::acceptable_issuers(self.ssl())
+    }
+
+    fn present(&mut self, identity: &Identity) -> Result<()> {
+        identity::present(self.ssl_mut(), identity)
     }
 
     fn holds_input(&self) -> bool {

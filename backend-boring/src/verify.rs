@@ -1,15 +1,15 @@
 //! Verification of the peer by the engine, and what a handshake has settled.
 
 use boring::error::ErrorStack;
-use boring::ssl::{SslContextBuilder, SslRef, SslVerifyMode, SslVersion};
+use boring::ssl::{SslAlert, SslContextBuilder, SslRef, SslVerifyError, SslVerifyMode, SslVersion};
 use boring::x509::X509;
 use boring::x509::store::{X509Store, X509StoreBuilder};
 use boring::x509::verify::{X509CheckFlags, X509VerifyFlags};
-use tls_core::config::{ClientAuthentication, ClientConfig, Roots};
-use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
+use tls_core::config::{ClientAuthentication, ClientConfig, Roots, ServerConfig};
+use tls_core::iana::{AlertDescription, CipherSuite, Group, ProtocolVersion};
 use tls_core::pki_types::{CertificateDer, ServerName};
 use tls_core::{CertificateProblem, ConfigProblem, Error, ErrorKind, Facts, Operation, Result};
-use tls_libssl::{Diagnosis, SystemRoots, certificate_problem, host};
+use tls_libssl::{Diagnosis, Ruling, SystemRoots, host};
 
 use crate::error::{self, configure};
 use crate::ffi::{self, Purpose};
@@ -18,6 +18,10 @@ use crate::{policy, resumption, server_name};
 /// Has clients verify servers. The purpose (TLS server, or client) and with it extended key usage
 /// are checked by the engine on its own.
 pub(crate) fn servers(context: &mut SslContextBuilder, config: &ClientConfig) -> Result<()> {
+    if config.peer_verification.is_custom() {
+        put_to_the_verdict(context, SslVerifyMode::PEER, Purpose::Server);
+        return set_roots(context, &config.roots);
+    }
     if config.dangerous.accept_any_certificate {
         context.set_verify(SslVerifyMode::NONE);
         return Ok(());
@@ -29,11 +33,8 @@ pub(crate) fn servers(context: &mut SslContextBuilder, config: &ClientConfig) ->
 }
 
 /// Has servers ask for client certificates and verify those they get.
-pub(crate) fn clients(
-    context: &mut SslContextBuilder,
-    authentication: &ClientAuthentication,
-) -> Result<()> {
-    let (mode, roots) = match authentication {
+pub(crate) fn clients(context: &mut SslContextBuilder, config: &ServerConfig) -> Result<()> {
+    let (mode, roots) = match &config.client_authentication {
         // Nothing is ever asked for on request: the check has refused that.
         ClientAuthentication::None | ClientAuthentication::OnRequest(_) => {
             context.set_verify(SslVerifyMode::NONE);
@@ -45,13 +46,55 @@ pub(crate) fn clients(
             roots,
         ),
     };
-    context.set_verify(mode);
     set_roots(context, roots)?;
-    context.set_cert_verify_callback(|peer| {
-        resumption::limit(peer);
-        policy::verify(peer, Purpose::Client)
-    });
+    if config.peer_verification.is_custom() {
+        put_to_the_verdict(context, mode, Purpose::Client);
+    } else {
+        context.set_verify(mode);
+        context.set_cert_verify_callback(|peer| {
+            resumption::limit(peer);
+            policy::verify(peer, Purpose::Client)
+        });
+    }
     configure(name_issuers(context, roots))
+}
+
+/// Has whoever the session's configuration says decide about peers, after the library's own
+/// verification.
+fn put_to_the_verdict(context: &mut SslContextBuilder, mode: SslVerifyMode, purpose: Purpose) {
+    context.set_custom_verify_callback(mode, move |ssl| {
+        let Some(observed) = ffi::observed_of(ssl) else {
+            return Err(SslVerifyError::Invalid(SslAlert::INTERNAL_ERROR));
+        };
+        let chain = || ffi::peer_certificates(ssl).unwrap_or_default();
+        let verify = || policy::outcome(ssl, purpose);
+        let ruling = observed.questions().rule(chain, verify);
+        // What verifying left in the queue would be taken for the reason of a failure.
+        drop(ErrorStack::get());
+        match ruling {
+            Ruling::Accept => {
+                if ffi::presented(ssl).is_some_and(resumption::is_too_long) {
+                    ffi::give_no_tickets(ssl);
+                }
+                Ok(())
+            }
+            Ruling::Wait => Err(SslVerifyError::Retry),
+            Ruling::Refuse(problem) => Err(SslVerifyError::Invalid(alert(problem))),
+            Ruling::Abort => Err(SslVerifyError::Invalid(SslAlert::INTERNAL_ERROR)),
+        }
+    });
+}
+
+/// [`CertificateProblem::alert`], in the crate's terms.
+fn alert(problem: CertificateProblem) -> SslAlert {
+    match problem.alert() {
+        AlertDescription::CERTIFICATE_EXPIRED => SslAlert::CERTIFICATE_EXPIRED,
+        AlertDescription::CERTIFICATE_REVOKED => SslAlert::CERTIFICATE_REVOKED,
+        AlertDescription::UNKNOWN_CA => SslAlert::UNKNOWN_CA,
+        AlertDescription::UNSUPPORTED_CERTIFICATE => SslAlert::UNSUPPORTED_CERTIFICATE,
+        AlertDescription::BAD_CERTIFICATE => SslAlert::BAD_CERTIFICATE,
+        _ => SslAlert::CERTIFICATE_UNKNOWN,
+    }
 }
 
 /// Says whom a client session expects: names match subjectAltName only, and a wildcard is a whole
@@ -145,7 +188,7 @@ pub(crate) fn refusal(ssl: &SslRef) -> Diagnosis {
             "a key or signature in the peer's chain is too weak",
         ),
         Err(error) => Diagnosis::new(
-            ErrorKind::Certificate(certificate_problem(error.as_raw())),
+            ErrorKind::Certificate(policy::problem(error)),
             error.error_string(),
         ),
         // Said of a certificate that the library does not even give to its verifier.

@@ -53,6 +53,7 @@ fn probe() -> Probed {
         &mut capabilities.ip_server_name,
         &mut capabilities.client_certificate,
         &mut capabilities.client_authentication,
+        &mut capabilities.verifier,
         &mut capabilities.system_roots,
         &mut capabilities.tls12_resumption,
         &mut capabilities.session_cache_size,
@@ -76,6 +77,9 @@ fn probe() -> Probed {
     capabilities.post_handshake_auth = library::TRAITS.post_handshake_auth;
     capabilities.renegotiation_client = has(false);
     capabilities.renegotiation_server = has(false);
+    capabilities.suspended_verification_client = library::TRAITS.suspended_client;
+    capabilities.suspended_verification_server = library::TRAITS.suspended_server;
+    capabilities.late_client_credentials = library::TRAITS.late_credentials;
     capabilities.negotiated_group = library::TRAITS.negotiated_group;
     capabilities.groups = group_names.iter().map(|(group, _)| *group).collect();
     capabilities.cipher_suites = cipher_suites;

@@ -13,7 +13,8 @@ use tls_libssl::{ClientStore, EngineContext, MAX_CERTIFICATE_LIST, Side, alpn_wi
 
 use crate::error::{self, configure};
 use crate::ffi::OpenSslEngine;
-use crate::{caps, ffi, library, private_key, resumption, server_name, verify};
+use crate::identity::{self, DecodedIdentity};
+use crate::{caps, ffi, library, resumption, server_name, verify};
 
 /// A client or server configuration made ready in OpenSSL's terms; clones share it.
 pub type OpenSslContext = EngineContext<Lowered>;
@@ -53,7 +54,7 @@ pub(crate) fn server(config: Checked<ServerConfig>) -> Result<OpenSslContext> {
         select_alpn(&mut context, &config.parameters.alpn);
     }
     set_identity(&mut context, &config.identity)?;
-    verify::clients(&mut context, &config.client_authentication)?;
+    verify::clients(&mut context, &config)?;
     configure(resumption::install_server(&mut context, &config))?;
     Ok(lowered(context, Side::Server(config)))
 }
@@ -164,37 +165,15 @@ fn select_alpn(context: &mut SslContextBuilder, protocols: &[Vec<u8>]) {
 }
 
 fn set_identity(context: &mut SslContextBuilder, identity: &Identity) -> Result<()> {
-    let mut leaf = None;
-    for (place, certificate) in identity.chain().iter().enumerate() {
-        let what = format!("certificate {} of the chain", place + 1);
-        let bad = || error::config(ConfigProblem::Certificate, &what);
-        let certificate = verify::decode(certificate, ConfigProblem::Certificate, &what)?;
-        if leaf.is_some() {
-            context.add_extra_chain_cert(certificate).map_err(bad())?;
-            continue;
-        }
-        context.set_certificate(&certificate).map_err(bad())?;
-        leaf = Some(certificate);
+    let DecodedIdentity { chain, key } = identity::decode(identity)?;
+    for (place, certificate) in chain.into_iter().enumerate() {
+        let set = match place {
+            0 => context.set_certificate(&certificate),
+            _ => context.add_extra_chain_cert(certificate),
+        };
+        set.map_err(identity::bad_certificate(place))?;
     }
-    let key = private_key::decode(identity.key())
-        .map_err(error::config(ConfigProblem::PrivateKey, "the private key"))?;
-    let public = leaf
-        .as_ref()
-        .map(|leaf| leaf.public_key())
-        .transpose()
-        .map_err(error::config(
-            ConfigProblem::Certificate,
-            "the certificate's public key",
-        ))?;
-    if !public.is_some_and(|public| public.public_eq(&key)) {
-        return Err(Error::config(
-            ConfigProblem::KeyMismatch,
-            "the private key is not that of the first certificate of the chain",
-        ));
-    }
-    context
-        .set_private_key(&key)
-        .map_err(error::config(ConfigProblem::PrivateKey, "the private key"))
+    context.set_private_key(&key).map_err(identity::bad_key())
 }
 
 impl tls_libssl::Lowered for Lowered {
@@ -206,7 +185,10 @@ impl tls_libssl::Lowered for Lowered {
     }
 
     fn engine(&self, options: &SessionOptions) -> Result<OpenSslEngine> {
-        error::isolated(|| OpenSslEngine::new(self.ssl(options)?))
+        error::isolated(|| {
+            let name = options.server_name.clone();
+            OpenSslEngine::new(self.ssl(options)?, self.side.questions(name))
+        })
     }
 }
 
@@ -238,6 +220,9 @@ impl Lowered {
         let mut ssl = Ssl::new(&self.context)?;
         ssl.set_connect_state();
         verify::expect(&mut ssl, config, name.as_ref())?;
+        if config.late_credentials {
+            ffi::ask_for_certificate(&mut ssl);
+        }
         if let Some(name) = name.as_ref().filter(|_| config.send_sni) {
             server_name::send(&mut ssl, name)?;
         }

@@ -131,6 +131,7 @@ mod tests {
     use openssl::ssl::{Ssl, SslContextBuilder, SslMethod};
     use openssl_sys::ERR_PACK;
     use tls_core::SharedParameter;
+    use tls_libssl::Questions;
 
     use super::*;
 
@@ -148,7 +149,7 @@ mod tests {
             .iter()
             .map(|&(library, reason)| ERR_PACK(library, 0, reason))
             .collect();
-        let engine = OpenSslEngine::new(Ssl::new(&context).unwrap()).unwrap();
+        let engine = OpenSslEngine::new(Ssl::new(&context).unwrap(), Questions::default()).unwrap();
         engine.diagnose(sent, &codes)
     }
 

@@ -4,6 +4,7 @@
 //! on. Names in quotes with a number in brackets are manual pages of OpenSSL; LibreSSL's say the
 //! same.
 
+mod asked;
 #[cfg(libressl)]
 mod certificate;
 mod configure;
@@ -17,6 +18,9 @@ use tls_libssl::LibSsl;
 
 use crate::library::TRAITS;
 
+#[cfg(not(libressl))]
+pub(crate) use asked::{acceptable_issuers, set_chain};
+pub(crate) use asked::{ask_for_certificate, put_to_the_verdict};
 #[cfg(libressl)]
 pub(crate) use certificate::{Shown, fail};
 pub(crate) use configure::{

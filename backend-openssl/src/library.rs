@@ -21,6 +21,12 @@ pub(crate) struct Traits {
     pub(crate) key_update: Support,
     /// Client certificates asked for after a TLS 1.3 handshake.
     pub(crate) post_handshake_auth: Support,
+    /// Suspending a client until its caller has decided about the server.
+    pub(crate) suspended_client: Support,
+    /// The same for a server.
+    pub(crate) suspended_server: Support,
+    /// Suspending a client until it is given a certificate.
+    pub(crate) late_credentials: Support,
     /// Whether only the message callback, and not the info callback, sees all alerts that are sent.
     pub(crate) messages_tell_alerts: bool,
     /// `SSL_OP_NO_RENEGOTIATION`.
@@ -72,6 +78,11 @@ mod this {
         negotiated_group: Support::Native,
         key_update: Support::Native,
         post_handshake_auth: Support::Native,
+        suspended_client: Support::Native,
+        suspended_server: Support::Unsupported(
+            "an OpenSSL server that is told to wait for the verdict accepts the client",
+        ),
+        late_credentials: Support::Native,
         messages_tell_alerts: false,
         no_renegotiation: SslOptions::NO_RENEGOTIATION,
         client_renegotiation: SslOptions::from_bits_retain(0x100),
@@ -131,6 +142,9 @@ mod this {
         post_handshake_auth: Support::Unsupported(
             "LibreSSL has no authentication after the handshake: its functions for it do nothing",
         ),
+        suspended_client: Support::Unsupported("LibreSSL does not wait for a verdict"),
+        suspended_server: Support::Unsupported("LibreSSL does not wait for a verdict"),
+        late_credentials: Support::Unsupported("LibreSSL does not wait for a certificate"),
         messages_tell_alerts: true,
         no_renegotiation: SslOptions::from_bits_retain(0x0004_0000),
         client_renegotiation: SslOptions::empty(),

@@ -32,7 +32,8 @@ pub(crate) fn install_client(
     // ticket, whenever it is read.
     let kept = store.clone();
     context.set_new_session_callback(move |ssl, session| {
-        if let Some(key) = ssl.ex_data(index) {
+        let kept_apart = ffi::observed_of(ssl).is_some_and(|it| !it.questions().may_be_resumed());
+        if let Some(key) = ssl.ex_data(index).filter(|_| !kept_apart) {
             let tls13 = session.protocol_version() == SslVersion::TLS1_3;
             kept.keep(key.clone(), session, tls13);
         }

@@ -3,6 +3,8 @@
 use std::ffi::{c_int, c_ulong};
 
 use openssl::ssl::{SslVerifyMode, SslVersion};
+#[cfg(not(libressl))]
+use tls_core::config::Identity;
 use tls_core::pki_types::CertificateDer;
 use tls_core::{Facts, Result, Support};
 #[cfg(unix)]
@@ -12,6 +14,8 @@ use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine, LibSsl};
 use crate::ffi::OpenSslEngine;
 use crate::library::{self, TRAITS};
 use crate::verify;
+#[cfg(not(libressl))]
+use crate::{ffi, identity};
 
 /// A session without I/O over OpenSSL.
 pub type BufferSession = BufferEngineSession<OpenSslEngine>;
@@ -68,6 +72,16 @@ impl Engine for OpenSslEngine {
 
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {
         Diagnose::diagnose(self, self.observed().alert_sent(), codes)
+    }
+
+    #[cfg(not(libressl))]
+    fn acceptable_issuers(&self) -> Vec<Vec<u8>> {
+        ffi::acceptable_issuers(self.ssl())
+    }
+
+    #[cfg(not(libressl))]
+    fn present(&mut self, identity: &Identity) -> Result<()> {
+        identity::present(self.ssl_mut(), identity)
     }
 
     fn holds_input(&self) -> bool {

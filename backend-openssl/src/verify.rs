@@ -1,5 +1,6 @@
 //! Verification of the peer by the engine, and what a handshake has settled.
 
+use std::ffi::c_int;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -10,11 +11,11 @@ use openssl::stack::Stack;
 use openssl::x509::store::{X509Lookup, X509Store, X509StoreBuilder};
 use openssl::x509::verify::{X509CheckFlags, X509VerifyFlags};
 use openssl::x509::{X509, X509Name, X509StoreContext, X509StoreContextRef, X509VerifyResult};
-use tls_core::config::{ClientAuthentication, ClientConfig, Roots};
-use tls_core::iana::{Group, ProtocolVersion};
+use tls_core::config::{ClientAuthentication, ClientConfig, Roots, ServerConfig};
+use tls_core::iana::{AlertDescription, Group, ProtocolVersion};
 use tls_core::pki_types::{CertificateDer, ServerName};
 use tls_core::{CertificateProblem, ConfigProblem, Error, ErrorKind, Facts, Operation, Result};
-use tls_libssl::{Diagnosis, SystemRoots, certificate_problem, host};
+use tls_libssl::{Diagnosis, SystemRoots, Verified, certificate_problem, host};
 
 use crate::error::{self, configure};
 use crate::{ffi, library, server_name};
@@ -22,20 +23,21 @@ use crate::{ffi, library, server_name};
 /// Has clients verify servers. The purpose (TLS server, or client) and with it extended key usage
 /// are checked by the engine on its own.
 pub(crate) fn servers(context: &mut SslContextBuilder, config: &ClientConfig) -> Result<()> {
-    if config.dangerous.accept_any_certificate {
+    let decided = config.peer_verification.is_custom();
+    if config.dangerous.accept_any_certificate && !decided {
         context.set_verify(SslVerifyMode::NONE);
         return Ok(());
+    }
+    if decided {
+        ffi::put_to_the_verdict(context);
     }
     library::verify_peers(context, SslVerifyMode::PEER);
     set_roots(context, &config.roots)
 }
 
 /// Has servers ask for client certificates and verify those they get.
-pub(crate) fn clients(
-    context: &mut SslContextBuilder,
-    authentication: &ClientAuthentication,
-) -> Result<()> {
-    let (mode, roots) = match authentication {
+pub(crate) fn clients(context: &mut SslContextBuilder, config: &ServerConfig) -> Result<()> {
+    let (mode, roots) = match &config.client_authentication {
         ClientAuthentication::None => {
             context.set_verify(SslVerifyMode::NONE);
             return Ok(());
@@ -48,6 +50,9 @@ pub(crate) fn clients(
         // The session asks when it is told to, and has the mode changed then.
         ClientAuthentication::OnRequest(roots) => (SslVerifyMode::NONE, roots),
     };
+    if config.peer_verification.is_custom() {
+        ffi::put_to_the_verdict(context);
+    }
     library::verify_peers(context, mode);
     set_roots(context, roots)?;
     context.set_client_ca_list(configure(acceptable_issuers(roots))?);
@@ -194,6 +199,37 @@ pub(crate) fn decode(
     what: &str,
 ) -> Result<X509> {
     X509::from_der(certificate).map_err(error::config(problem, what))
+}
+
+/// What the library's own verification of a chain comes to.
+pub(crate) fn outcome(peer: &mut X509StoreContextRef) -> Verified {
+    match peer.verify_cert() {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(problem(peer.error())),
+    }
+}
+
+/// The result of a verification that could not be made: `X509_V_ERR_OUT_OF_MEM`, which alone stands
+/// for `internal_error` in both libraries.
+pub(crate) const ABORT: c_int = 17;
+
+/// A result of a verification that has the library send this alert.
+pub(crate) fn result_for(alert: AlertDescription) -> c_int {
+    match alert {
+        // X509_V_ERR_CERT_HAS_EXPIRED
+        AlertDescription::CERTIFICATE_EXPIRED => 10,
+        // X509_V_ERR_CERT_REVOKED
+        AlertDescription::CERTIFICATE_REVOKED => 23,
+        // X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+        AlertDescription::UNKNOWN_CA => 20,
+        // X509_V_ERR_INVALID_PURPOSE
+        AlertDescription::UNSUPPORTED_CERTIFICATE => 26,
+        // X509_V_ERR_CERT_REJECTED
+        AlertDescription::BAD_CERTIFICATE => 28,
+        // X509_V_ERR_INVALID_EXTENSION, of which neither library makes more than
+        // certificate_unknown.
+        _ => 41,
+    }
 }
 
 /// Why the peer's chain was refused.

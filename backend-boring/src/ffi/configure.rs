@@ -17,7 +17,7 @@ use tls_core::pki_types::CertificateDer;
 pub(crate) const API_VERSION: i32 = c::BORINGSSL_API_VERSION;
 
 /// Most calls answer 1 for success.
-fn check(answer: c_int) -> Result<(), ErrorStack> {
+pub(super) fn check(answer: c_int) -> Result<(), ErrorStack> {
     match answer {
         1 => Ok(()),
         _ => Err(ErrorStack::get()),
@@ -133,27 +133,40 @@ pub(crate) fn peer_certificates(ssl: &SslRef) -> Option<Vec<CertificateDer<'stat
     // SAFETY: "returns the peer's certificate chain, or NULL if unavailable or the peer did not use
     // certificates. [...] The caller does not take ownership of the result".
     let chain = unsafe { c::SSL_get0_peer_certificates(ssl.as_ptr()) };
-    if chain.is_null() {
-        return None;
-    }
-    let chain: *const c::OPENSSL_STACK = chain.cast();
-    // SAFETY: every STACK_OF(T) is an OPENSSL_STACK (`<openssl/stack.h>`).
-    let length = unsafe { c::sk_num(chain) };
-    Some((0..length).map(|place| certificate(chain, place)).collect())
+    // SAFETY: as above: it stays the handle's.
+    let chain = unsafe { buffers(chain) }?;
+    Some(chain.into_iter().map(CertificateDer::from).collect())
 }
 
-/// A certificate of a chain that is longer than `place`.
-fn certificate(chain: *const c::OPENSSL_STACK, place: usize) -> CertificateDer<'static> {
+/// What the buffers of a stack hold; `None` if there is no stack.
+///
+/// # Safety
+///
+/// The stack is null or valid, for as long as the call takes.
+pub(super) unsafe fn buffers(stack: *const c::stack_st_CRYPTO_BUFFER) -> Option<Vec<Vec<u8>>> {
+    if stack.is_null() {
+        return None;
+    }
+    let stack: *const c::OPENSSL_STACK = stack.cast();
+    // SAFETY: every STACK_OF(T) is an OPENSSL_STACK (`<openssl/stack.h>`).
+    let length = unsafe { c::sk_num(stack) };
+    Some((0..length).map(|place| entry(stack, place)).collect())
+}
+
+/// What a buffer in a stack holds that is longer than `place`.
+fn entry(stack: *const c::OPENSSL_STACK, place: usize) -> Vec<u8> {
     // SAFETY: as above; `place` is within the stack.
-    let buffer: *const c::CRYPTO_BUFFER = unsafe { c::sk_value(chain, place) }.cast();
+    let buffer: *const c::CRYPTO_BUFFER = unsafe { c::sk_value(stack, place) }.cast();
     // SAFETY: `<openssl/pool.h>`: "returns a pointer to the data contained in buf", which is an
     // entry of the stack, and so below.
     let data = unsafe { c::CRYPTO_BUFFER_data(buffer) };
     // SAFETY: "returns the length, in bytes, of the data contained in buf".
     let length = unsafe { c::CRYPTO_BUFFER_len(buffer) };
-    // SAFETY: the pointer and length of one buffer, which lives while the handle does.
-    let der = unsafe { slice::from_raw_parts(data, length) };
-    CertificateDer::from(der.to_vec())
+    if length == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the pointer and length of one buffer, which lives while the stack does.
+    unsafe { slice::from_raw_parts(data, length) }.to_vec()
 }
 
 /// What a peer's certificate is shown for.
@@ -202,18 +215,24 @@ pub(crate) fn is_self_issued(certificate: &X509Ref) -> bool {
     unsafe { c::X509_NAME_cmp(subject.as_ptr(), issuer.as_ptr()) == 0 }
 }
 
-/// `SSL_set_options` with `SSL_OP_NO_TICKET`, on the handshake in which this chain is verified: a
+/// `SSL_set_options` with `SSL_OP_NO_TICKET`, in the handshake in which a client is verified: a
 /// server of TLS 1.3 gives this client no tickets. Nothing happens outside of a handshake.
-pub(crate) fn give_no_tickets(client: &mut X509StoreContextRef) {
+pub(crate) fn give_no_tickets(ssl: &mut SslRef) {
     const NO_TICKET: u32 = c::SSL_OP_NO_TICKET.unsigned_abs();
+    // SAFETY: "enables all options set in options [...] in ssl"; the reference is to a valid SSL.
+    unsafe { c::SSL_set_options(ssl.as_ptr(), NO_TICKET) };
+}
+
+/// [`give_no_tickets`], to the client whose chain is being verified.
+pub(crate) fn give_no_tickets_to(client: &mut X509StoreContextRef) {
     let index = X509StoreContext::ssl_idx().ok();
     let Some(ssl) = index.and_then(|index| client.ex_data(index)) else {
         return;
     };
-    // SAFETY: "enables all options set in options [...] in ssl"; the handle is valid: the library
-    // alone puts one there, for as long as the verification takes. No other reference to it is in
-    // use: it is reached only through the context, and that is borrowed exclusively.
-    unsafe { c::SSL_set_options(ssl.as_ptr(), NO_TICKET) };
+    // SAFETY: the handle is valid: the library alone puts one there, for as long as the verification
+    // takes. No other reference to it is in use: it is reached only through the context, and that is
+    // borrowed exclusively.
+    give_no_tickets(unsafe { SslRef::from_ptr_mut(ssl.as_ptr()) });
 }
 
 /// `ERR_reason_error_string`.

@@ -9,8 +9,13 @@ pub(crate) mod ssl_error {
     pub(crate) const SSL: c_int = 1;
     pub(crate) const WANT_READ: c_int = 2;
     pub(crate) const WANT_WRITE: c_int = 3;
+    pub(crate) const WANT_X509_LOOKUP: c_int = 4;
     pub(crate) const SYSCALL: c_int = 5;
     pub(crate) const ZERO_RETURN: c_int = 6;
+    /// OpenSSL alone; in BoringSSL the number is of a callback that is never set.
+    pub(crate) const WANT_RETRY_VERIFY: c_int = 12;
+    /// BoringSSL alone.
+    pub(crate) const WANT_CERTIFICATE_VERIFY: c_int = 16;
 }
 
 /// `SSL_RECEIVED_SHUTDOWN`.
@@ -52,6 +57,10 @@ pub(crate) enum Class {
     WantRead,
     /// The library wants to write to the transport.
     WantWrite,
+    /// The library wants to be told which certificate to present.
+    WantCertificate,
+    /// The library wants to be told whether the peer's chain is good.
+    WantVerdict,
     /// The peer's close_notify was seen.
     CloseNotify,
     /// The library met the end of its transport.
@@ -84,6 +93,8 @@ pub(crate) fn classify(returned: Returned) -> Class {
     match ssl_error {
         ssl_error::WANT_READ => Class::WantRead,
         ssl_error::WANT_WRITE => Class::WantWrite,
+        ssl_error::WANT_X509_LOOKUP => Class::WantCertificate,
+        ssl_error::WANT_RETRY_VERIFY | ssl_error::WANT_CERTIFICATE_VERIFY => Class::WantVerdict,
         ssl_error::ZERO_RETURN if shutdown_state & RECEIVED_SHUTDOWN != 0 => Class::CloseNotify,
         // LibreSSL answers so when its transport ends in some states.
         ssl_error::ZERO_RETURN => Class::EndOfTransport,
@@ -138,8 +149,10 @@ mod tests {
             ((Ordinary, -1, 5, 0, 0, 2), Class::EndOfTransport),
             ((Ordinary, 0, 5, 0, REASON, 2), Class::Failed),
             ((Ordinary, -1, 5, EPIPE, 0, 2), Class::Os(EPIPE)),
-            ((Ordinary, -1, 4, 0, 0, 0), Class::Unexpected(4)),
-            ((Ordinary, -1, 12, 0, 0, 0), Class::Unexpected(12)),
+            ((Ordinary, -1, 4, 0, 0, 0), Class::WantCertificate),
+            ((Ordinary, -1, 12, 0, 0, 0), Class::WantVerdict),
+            ((Ordinary, -1, 16, 0, 0, 0), Class::WantVerdict),
+            ((Ordinary, -1, 9, 0, 0, 0), Class::Unexpected(9)),
             ((Ordinary, -1, 0, 0, 0, 0), Class::Unexpected(0)),
         ];
         for ((function, ret, ssl_error, errno, oldest, shutdown_state), expected) in table {

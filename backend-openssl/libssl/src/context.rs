@@ -6,6 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use tls_core::config::{Checked, Parameters, SessionOptions, SocketTransport};
+use tls_core::pki_types::ServerName;
 #[cfg(unix)]
 use tls_core::support::Descriptor;
 use tls_core::{ClientConfig, Context, Result, Role, ServerConfig};
@@ -14,7 +15,7 @@ use tls_core::{ClientConfig, Context, Result, Role, ServerConfig};
 use crate::SocketEngineSession;
 use crate::engine::Engine;
 use crate::post_handshake::Policy;
-use crate::{BufferEngineSession, ClientStore, Setup};
+use crate::{BufferEngineSession, ClientStore, Questions, Setup};
 
 /// A configuration that a library has taken.
 pub trait Lowered: Send + Sync + 'static {
@@ -60,6 +61,14 @@ impl<S> Side<S> {
         match self {
             Self::Client { config, .. } => &config.parameters,
             Self::Server(config) => &config.parameters,
+        }
+    }
+
+    /// What the callbacks of its sessions ask; `server_name` is whom a client expects.
+    pub fn questions(&self, server_name: Option<ServerName<'static>>) -> Questions {
+        match self {
+            Self::Client { config, .. } => Questions::of_client(config, server_name),
+            Self::Server(config) => Questions::of_server(config),
         }
     }
 

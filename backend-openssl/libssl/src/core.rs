@@ -35,6 +35,8 @@ pub(crate) struct Core<E: Engine> {
     pub(crate) renewals: Renewals,
     /// What the handshake settled, until its last output has left.
     settled: Option<Facts>,
+    /// The caller has answered the library, which has not been called since.
+    pub(crate) answered: bool,
 }
 
 impl<E: Engine> Core<E> {
@@ -51,6 +53,7 @@ impl<E: Engine> Core<E> {
             policy: setup.policy,
             renewals: Renewals::default(),
             settled: None,
+            answered: false,
         }
     }
 
@@ -123,6 +126,9 @@ impl<E: Engine> Core<E> {
                     }
                     return self.starved(input.len(), Operation::Handshake, total);
                 }
+                asks @ (Class::WantVerdict | Class::WantCertificate) => {
+                    return self.suspend(asks, Operation::Handshake, total);
+                }
                 Class::CloseNotify => {
                     let alert = AlertDescription::CLOSE_NOTIFY;
                     return self.fail(Error::peer_alert(alert, Operation::Handshake), total);
@@ -136,6 +142,11 @@ impl<E: Engine> Core<E> {
 
     /// The engine says that the handshake is complete.
     pub(crate) fn settle(&mut self) -> Result<()> {
+        if self.link.engine().observed().questions().is_undecided() {
+            // Not reached, as long as the library does wait: nobody is accepted by waiting (K14).
+            return Err(Error::new(ErrorKind::Backend, Operation::Handshake)
+                .with_detail("the library did not wait for the verdict"));
+        }
         self.link.engine().clear_errors();
         let facts = self.link.engine().facts();
         self.link.engine().clear_errors();
@@ -181,10 +192,11 @@ impl<E: Engine> Core<E> {
             if !self.link.wire().has_room_for_reply() {
                 return Ok(Progress::idle(Status::WantWrite));
             }
-        } else if input.is_empty() && self.link.engine().pending() == 0 {
+        } else if input.is_empty() && self.link.engine().pending() == 0 && !self.answered {
             // The engine has used up all it was given.
             return self.starved(0, Operation::Read, total);
         }
+        self.answered = false;
         let mut taking = true;
         loop {
             let length = (plaintext.len() - total.produced).min(MAX_LENGTH);
@@ -239,6 +251,9 @@ impl<E: Engine> Core<E> {
                         continue;
                     }
                     return self.starved(input.len(), Operation::Read, total);
+                }
+                asks @ (Class::WantVerdict | Class::WantCertificate) => {
+                    return self.suspend(asks, Operation::Read, total);
                 }
                 Class::CloseNotify => {
                     self.lifecycle.receive_close_notify();
@@ -483,6 +498,11 @@ impl<E: Engine> Core<E> {
         if let Some(message) = self.link.engine_mut().take_panic() {
             return Error::new(ErrorKind::Backend, operation).with_detail(message);
         }
+        let rejected = self.link.engine().observed().questions().rejected();
+        if let (Some(problem), Class::Failed | Class::EndOfTransport) = (rejected, outcome.class) {
+            return Error::new(ErrorKind::Certificate(problem), operation)
+                .with_detail("the peer was put to the verdict, and rejected");
+        }
         match outcome.class {
             Class::EndOfTransport if self.link.engine().observed().alert_sent().is_none() => {
                 Error::new(ErrorKind::Truncated, operation)
@@ -490,7 +510,12 @@ impl<E: Engine> Core<E> {
             Class::Os(errno) => Error::io(io::Error::from_raw_os_error(errno), operation),
             Class::Unexpected(code) => Error::new(ErrorKind::Backend, operation)
                 .with_detail(format!("the library waits for something else: {code}")),
-            Class::WantRead | Class::WantWrite | Class::Done(_) | Class::CloseNotify => {
+            Class::WantRead
+            | Class::WantWrite
+            | Class::WantCertificate
+            | Class::WantVerdict
+            | Class::Done(_)
+            | Class::CloseNotify => {
                 Error::new(ErrorKind::Backend, operation).with_detail("the library cannot go on")
             }
             // A library that sends an alert and gives no reason answers as at the end of its

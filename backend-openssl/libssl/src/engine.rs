@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::ffi::{c_int, c_ulong};
 
+use tls_core::config::Identity;
 use tls_core::pki_types::CertificateDer;
-use tls_core::{Facts, Result, Support};
+use tls_core::{Error, Facts, Feature, Result, Support};
 
 use crate::diagnosis::Diagnosis;
 use crate::ffi::LibSsl;
@@ -58,14 +59,30 @@ pub trait Engine: LibSsl {
     /// What a failure means. `codes` is the error queue, oldest first; it may be empty.
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis;
 
+    /// The names of the authorities that the server has named, in DER. Asked only while the library
+    /// waits for a certificate.
+    fn acceptable_issuers(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    /// Has this session alone present this chain. Called only while the library waits for one.
+    ///
+    /// # Errors
+    ///
+    /// `Config`, if it cannot be used; a later call may give another.
+    fn present(&mut self, _identity: &Identity) -> Result<()> {
+        let feature = Feature::LateClientCredentials;
+        Err(Error::unsupported(feature, "the library takes none late"))
+    }
+
     /// Whether the library holds a part of a record that it read from the descriptor after
     /// [`attach_fd`](LibSsl::attach_fd). `true` if the library does not tell.
     fn holds_input(&self) -> bool {
         true
     }
 
-    /// A panic that a callback of the backend has caught and kept, as a sentence.
+    /// A panic that a callback has caught and kept, as a sentence.
     fn take_panic(&mut self) -> Option<Cow<'static, str>> {
-        None
+        self.observed().questions().take_panic()
     }
 }

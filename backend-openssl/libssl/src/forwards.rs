@@ -16,6 +16,7 @@
 macro_rules! libssl_engine {
     ($(#[$doc:meta])* $engine:ident, $safe:ident, $c:ident) => {
         pub use engine::$engine;
+        pub(crate) use engine::observed_of;
 
         mod engine {
             use std::ffi::{c_int, c_ulong, c_void};
@@ -24,7 +25,9 @@ macro_rules! libssl_engine {
             use std::os::fd::RawFd;
             use std::sync::{Arc, OnceLock};
 
-            use $crate::{BioRetry, LibSsl, Message, Observed, bio_ctrl, bio_read, bio_write};
+            use $crate::{
+                BioRetry, LibSsl, Message, Observed, Questions, bio_ctrl, bio_read, bio_write,
+            };
             use $safe::ex_data::Index;
             use $safe::ssl::{Ssl, SslRef};
             use tls_core::{Error, ErrorKind, Operation, Result};
@@ -38,13 +41,14 @@ macro_rules! libssl_engine {
             }
 
             impl $engine {
-                /// Takes an `SSL*` that knows its role and is otherwise ready for its handshake.
+                /// Takes an `SSL*` that knows its role and is otherwise ready for its handshake, and
+                /// what its callbacks have to ask.
                 ///
                 /// # Errors
                 ///
                 /// `Backend`, if the library is out of memory.
-                pub(crate) fn new(mut ssl: Ssl) -> Result<Self> {
-                    let observed = Arc::new(Observed::default());
+                pub(crate) fn new(mut ssl: Ssl, questions: Questions) -> Result<Self> {
+                    let observed = Arc::new(Observed::new(questions));
                     ssl.set_ex_data(observed_index()?, observed.clone());
                     // SAFETY: "SSL_set_info_callback() sets the callback function for ssl"
                     // (SSL_CTX_set_info_callback(3)); the callback has the type asked for and lives
@@ -58,6 +62,12 @@ macro_rules! libssl_engine {
                 /// The handle, for what the safe crate can ask of it.
                 pub fn ssl(&self) -> &SslRef {
                     &self.ssl
+                }
+
+                /// The handle, to be configured further.
+                #[allow(dead_code, reason = "not every library can be configured late")]
+                pub(crate) fn ssl_mut(&mut self) -> &mut SslRef {
+                    &mut self.ssl
                 }
 
                 pub(super) fn watch_messages(&mut self) {
@@ -88,6 +98,11 @@ macro_rules! libssl_engine {
                 INDEX
                     .get_or_init(|| Ssl::new_ex_index().ok())
                     .ok_or_else(|| out_of_memory("the library has no room for a session's data"))
+            }
+
+            /// What a handle's callbacks tell and ask; `None` if it is none of a session.
+            pub(crate) fn observed_of(ssl: &SslRef) -> Option<Arc<Observed>> {
+                ssl.ex_data(observed_index().ok()?).cloned()
             }
 
             #[cold]

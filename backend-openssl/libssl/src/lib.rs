@@ -44,6 +44,7 @@ mod pkcs8;
 #[cfg(unix)]
 mod plain;
 mod post_handshake;
+mod questions;
 mod resumption;
 mod ritual;
 mod roots;
@@ -51,6 +52,7 @@ mod server_name;
 mod session;
 #[cfg(unix)]
 mod socket;
+mod suspended;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -69,6 +71,7 @@ pub use limits::MAX_CERTIFICATE_LIST;
 pub use observed::{Message, Observed};
 pub use one_libssl::one_libssl;
 pub use pkcs8::pkcs8_version_0;
+pub use questions::{Questions, Ruling, Verified};
 pub use resumption::{BINDING, ClientStore, StoreKey, bind};
 pub use roots::SystemRoots;
 pub use server_name::{host, narrow, requested_host};

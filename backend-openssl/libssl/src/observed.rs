@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use tls_core::iana::AlertDescription;
 
+use crate::questions::Questions;
+
 /// `SSL_CB_READ_ALERT`, the same in the three libraries, and so below.
 pub(crate) const READ_ALERT: c_int = 0x4004;
 /// `SSL_CB_WRITE_ALERT`.
@@ -30,6 +32,7 @@ pub struct Observed {
     warnings: AtomicU32,
     records: AtomicU64,
     finished: AtomicU64,
+    questions: Questions,
 }
 
 /// What a message callback has to tell.
@@ -57,6 +60,22 @@ impl Message {
 }
 
 impl Observed {
+    /// Nothing yet, of a session whose callbacks have these questions.
+    pub fn new(questions: Questions) -> Self {
+        Self {
+            alert_sent: AtomicU16::new(NO_ALERT),
+            warnings: AtomicU32::new(0),
+            records: AtomicU64::new(0),
+            finished: AtomicU64::new(0),
+            questions,
+        }
+    }
+
+    /// What the callbacks ask.
+    pub fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
     /// Whether an event of `SSL_set_info_callback`'s callback is noted here.
     pub fn wants(event: c_int) -> bool {
         matches!(event, READ_ALERT | WRITE_ALERT)
@@ -120,11 +139,6 @@ impl Observed {
 
 impl Default for Observed {
     fn default() -> Self {
-        Self {
-            alert_sent: AtomicU16::new(NO_ALERT),
-            warnings: AtomicU32::new(0),
-            records: AtomicU64::new(0),
-            finished: AtomicU64::new(0),
-        }
+        Self::new(Questions::default())
     }
 }

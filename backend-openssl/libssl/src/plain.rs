@@ -64,6 +64,7 @@ impl Plain {
         if let Some(verdict) = core.lifecycle.gate_handshake(core.pending()) {
             return verdict;
         }
+        let operation = Operation::Handshake;
         let before = core.link.engine().bytes_received();
         let outcome = self.call(core, E::handshake);
         let after = core.link.engine().bytes_received();
@@ -82,6 +83,7 @@ impl Plain {
                 }
                 Ok(waited_for(waits))
             }
+            asks @ (Class::WantVerdict | Class::WantCertificate) => suspend(core, asks, operation),
             Class::CloseNotify => {
                 let alert = AlertDescription::CLOSE_NOTIFY;
                 fail(core, Error::peer_alert(alert, Operation::Handshake))
@@ -133,6 +135,9 @@ impl Plain {
                         continue;
                     }
                     return Ok(Progress::idle(waited_for(waits)));
+                }
+                asks @ (Class::WantVerdict | Class::WantCertificate) => {
+                    return suspend(core, asks, Operation::Read).map(Progress::idle);
                 }
                 Class::CloseNotify => {
                     core.lifecycle.receive_close_notify();
@@ -382,6 +387,12 @@ fn waited_for(class: Class) -> Status {
         Class::WantWrite => Status::WantWrite,
         _ => Status::WantRead,
     }
+}
+
+#[cold]
+fn suspend<E: Engine>(core: &mut Core<E>, asks: Class, operation: Operation) -> Result<Status> {
+    let verdict = core.suspend(asks, operation, Progress::idle(Status::Complete));
+    verdict.map(|progress| progress.status)
 }
 
 #[cold]

@@ -1,13 +1,17 @@
 //! The session without I/O.
 
+use tls_core::config::Identity;
+use tls_core::pki_types::CertificateDer;
 use tls_core::support::Lifecycle;
 use tls_core::{
     BufferSession, Error, Facts, PostHandshakeAuth, Progress, Result, Role, Session, Status,
+    Verdict,
 };
 
 use crate::Setup;
 use crate::core::Core;
 use crate::engine::Engine;
+use crate::questions::Verified;
 
 /// A session without I/O over a libssl: its BIO reads the caller's input and writes the caller's
 /// output, so that ciphertext is copied once, by the library.
@@ -67,6 +71,26 @@ macro_rules! lifecycle_accessors {
 
         fn post_handshake_auth(&self) -> PostHandshakeAuth {
             self.core.post_handshake_auth()
+        }
+
+        fn unverified_peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+            self.core.lifecycle.unverified_peer_certificates()
+        }
+
+        fn default_validation(&self) -> Option<Verified> {
+            self.core.lifecycle.default_validation()
+        }
+
+        fn set_validation_result(&mut self, verdict: Verdict) -> Result<()> {
+            self.core.set_validation_result(verdict)
+        }
+
+        fn acceptable_issuers(&self) -> Option<&[Vec<u8>]> {
+            self.core.lifecycle.acceptable_issuers()
+        }
+
+        fn set_client_certificate(&mut self, identity: Option<Identity>) -> Result<()> {
+            self.core.set_client_certificate(identity)
         }
     };
 }

@@ -3,14 +3,15 @@
 use std::io::{self, ErrorKind as IoKind, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use tls_core::config::SocketTransport;
+use tls_core::config::{Identity, SocketTransport};
+use tls_core::pki_types::CertificateDer;
 use tls_core::session::MAX_UNREAD;
 use tls_core::support::{
     Descriptor, Lifecycle, check_nonblocking, check_unread, receive, send, unread_too_much,
 };
 use tls_core::{
     DetachError, Detached, Error, Facts, Feature, Misuse, Operation, PostHandshakeAuth, Progress,
-    Result, Role, Session, SocketSession, Status,
+    Result, Role, Session, SocketSession, Status, Verdict,
 };
 
 use crate::Setup;
@@ -18,6 +19,7 @@ use crate::buffer::{Buffer, GATHER};
 use crate::core::{CHUNK, Core};
 use crate::engine::Engine;
 use crate::plain::Plain;
+use crate::questions::Verified;
 use crate::session::lifecycle_accessors;
 
 /// A session over a libssl that owns or borrows a non-blocking stream socket.
