@@ -46,6 +46,7 @@ mod chains;
 mod client_certificates;
 mod close;
 mod config;
+mod credentials;
 mod data;
 mod deferred;
 mod deferred_policy;
@@ -68,6 +69,8 @@ mod roots;
 mod shutdown;
 mod steady;
 mod tampered;
+mod verification;
+mod verifier;
 
 use crate::case::Case;
 
@@ -84,6 +87,9 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         alerts::CASES,
         names::CASES,
         client_certificates::CASES,
+        verifier::CASES,
+        verification::CASES,
+        credentials::CASES,
         alpn::CASES,
         key_update::CASES,
         post_handshake::CASES,
