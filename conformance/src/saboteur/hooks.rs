@@ -3,16 +3,20 @@
 use std::collections::VecDeque;
 use std::sync::OnceLock;
 
+use tls_core::config::Identity;
 use tls_core::iana::AlertDescription;
+use tls_core::pki_types::CertificateDer;
 use tls_core::{
-    ClientHello, DynContext, Facts, PostHandshakeAuth, Progress, Result, Role, Session,
-    SocketSession, Status,
+    CertificateProblem, ClientHello, DynContext, Facts, PostHandshakeAuth, Progress, Result, Role,
+    Session, SocketSession, Status, Verdict,
 };
 
 /// One call on its way to the real session, in either mode.
 pub(crate) trait Call {
     /// The real session.
     fn session(&self) -> &dyn Session;
+    /// The real session, for answers to what it asks.
+    fn session_mut(&mut self) -> &mut dyn Session;
     /// How much ciphertext the caller offers; `None` in socket mode.
     fn input_length(&self) -> Option<usize>;
     fn handshake(&mut self) -> Result<Progress>;
@@ -64,6 +68,36 @@ pub(crate) trait Hook: Send {
 
     fn client_hello<'a>(&'a self, session: &'a dyn Session) -> Option<&'a ClientHello> {
         session.client_hello()
+    }
+
+    fn unverified_peer_certificates<'a>(
+        &'a self,
+        session: &'a dyn Session,
+    ) -> Option<&'a [CertificateDer<'static>]> {
+        session.unverified_peer_certificates()
+    }
+
+    fn default_validation(
+        &self,
+        session: &dyn Session,
+    ) -> Option<std::result::Result<(), CertificateProblem>> {
+        session.default_validation()
+    }
+
+    fn set_validation_result(&mut self, session: &mut dyn Session, verdict: Verdict) -> Result<()> {
+        session.set_validation_result(verdict)
+    }
+
+    fn acceptable_issuers<'a>(&'a self, session: &'a dyn Session) -> Option<&'a [Vec<u8>]> {
+        session.acceptable_issuers()
+    }
+
+    fn set_client_certificate(
+        &mut self,
+        session: &mut dyn Session,
+        identity: Option<Identity>,
+    ) -> Result<()> {
+        session.set_client_certificate(identity)
     }
 
     fn set_context(&mut self, session: &mut dyn Session, context: &dyn DynContext) -> Result<()> {

@@ -6,10 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tls_core::config::Identity;
 use tls_core::iana::AlertDescription;
+use tls_core::pki_types::CertificateDer;
 use tls_core::{
-    BufferSession, ClientHello, DetachError, Detached, DynContext, Error, ErrorKind, Facts,
-    Operation, PostHandshakeAuth, Progress, Result, Role, Session, SocketSession, Status,
+    BufferSession, CertificateProblem, ClientHello, DetachError, Detached, DynContext, Error,
+    ErrorKind, Facts, Operation, PostHandshakeAuth, Progress, Result, Role, Session, SocketSession,
+    Status, Verdict,
 };
 
 use super::context::DescriptorHook;
@@ -75,6 +78,30 @@ macro_rules! session_through_hook {
             fn request_key_update(&mut self) -> Result<Status> {
                 self.request(|hook, call| hook.request_key_update(call))
                     .map(|progress| progress.status)
+            }
+
+            fn unverified_peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+                self.0.hook.unverified_peer_certificates(self.0.inner())
+            }
+
+            fn default_validation(
+                &self,
+            ) -> Option<std::result::Result<(), CertificateProblem>> {
+                self.0.hook.default_validation(self.0.inner())
+            }
+
+            fn set_validation_result(&mut self, verdict: Verdict) -> Result<()> {
+                let (session, hook) = self.0.inner_mut();
+                hook.set_validation_result(session, verdict)
+            }
+
+            fn acceptable_issuers(&self) -> Option<&[Vec<u8>]> {
+                self.0.hook.acceptable_issuers(self.0.inner())
+            }
+
+            fn set_client_certificate(&mut self, identity: Option<Identity>) -> Result<()> {
+                let (session, hook) = self.0.inner_mut();
+                hook.set_client_certificate(session, identity)
             }
 
             fn client_hello(&self) -> Option<&ClientHello> {
@@ -195,6 +222,10 @@ struct BufferCall<'a> {
 impl Call for BufferCall<'_> {
     fn session(&self) -> &dyn Session {
         &*self.session
+    }
+
+    fn session_mut(&mut self) -> &mut dyn Session {
+        &mut *self.session
     }
 
     fn input_length(&self) -> Option<usize> {
@@ -387,6 +418,10 @@ struct SocketCall<'a, 'fd> {
 impl Call for SocketCall<'_, '_> {
     fn session(&self) -> &dyn Session {
         &*self.session
+    }
+
+    fn session_mut(&mut self) -> &mut dyn Session {
+        &mut *self.session
     }
 
     fn input_length(&self) -> Option<usize> {

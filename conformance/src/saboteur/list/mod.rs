@@ -5,6 +5,7 @@ mod deferred;
 mod key_update;
 mod policy;
 mod post_handshake;
+mod verdicts;
 
 use tls_core::{Progress, Status};
 
@@ -18,6 +19,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sabotage> {
         key_update::SABOTAGES,
         policy::SABOTAGES,
         post_handshake::SABOTAGES,
+        verdicts::SABOTAGES,
     ]
     .into_iter()
     .flatten()
