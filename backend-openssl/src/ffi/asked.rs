@@ -68,7 +68,7 @@ unsafe extern "C" fn on_chain(peer: *mut sys::X509_STORE_CTX, _argument: *mut c_
     let peer = unsafe { X509StoreContextRef::from_ptr_mut(peer) };
     let index = X509StoreContext::ssl_idx().ok();
     let ssl = index.and_then(|index| peer.ex_data(index));
-    let Some(observed) = ssl.and_then(|ssl| observed_of(ssl)) else {
+    let Some(observed) = ssl.and_then(observed_of) else {
         return refuse(peer, verify::ABORT);
     };
     let ruling = rule(peer, &observed);

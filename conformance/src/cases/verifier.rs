@@ -80,15 +80,17 @@ struct Seen {
     default: Result<(), P>,
 }
 
+type Rule = fn(&UnverifiedPeer<'_>) -> Verdict;
+
 /// Notes what it is shown, and decides by this rule.
 #[derive(Debug)]
 struct Witness {
-    rule: fn(&UnverifiedPeer<'_>) -> Verdict,
+    rule: Rule,
     seen: Mutex<Vec<Seen>>,
 }
 
 impl Witness {
-    fn new(rule: fn(&UnverifiedPeer<'_>) -> Verdict) -> Arc<Self> {
+    fn new(rule: Rule) -> Arc<Self> {
         Arc::new(Self {
             rule,
             seen: Mutex::default(),
@@ -347,8 +349,7 @@ fn panics(scene: &Scene<'_>) -> CaseResult {
 
 /// A key that is pinned needs no root. Without any, the library itself accepts nobody.
 fn without_roots(scene: &Scene<'_>) -> CaseResult {
-    let rules: [(fn(&UnverifiedPeer<'_>) -> Verdict, bool); 2] =
-        [(accept, true), (as_the_library, false)];
+    let rules: [(Rule, bool); 2] = [(accept, true), (as_the_library, false)];
     for (rule, accepts) in rules {
         let (mut client, mut server) = (scene.client_config(), scene.server_config());
         client.roots = Roots::given([]);

@@ -86,7 +86,9 @@ impl Hook for Shows {
         &'a self,
         session: &'a dyn Session,
     ) -> Option<&'a [CertificateDer<'static>]> {
-        session.unverified_peer_certificates().and(self.0())
+        session
+            .unverified_peer_certificates()
+            .and_then(|_| self.0())
     }
 }
 
@@ -99,7 +101,7 @@ impl Hook for ShowsAlways {
         session: &'a dyn Session,
     ) -> Option<&'a [CertificateDer<'static>]> {
         let chain = session.unverified_peer_certificates();
-        chain.or(Some(Pki::shared().client.chain()))
+        chain.or_else(|| Some(Pki::shared().client.chain()))
     }
 }
 
