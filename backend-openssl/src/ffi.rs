@@ -13,7 +13,6 @@ use std::ffi::{c_int, c_long};
 use std::ptr;
 
 use foreign_types_shared::{ForeignType, ForeignTypeRef};
-use openssl::ssl::SslRef;
 use tls_libssl::LibSsl;
 
 use crate::library::TRAITS;
@@ -259,11 +258,6 @@ impl OpenSslEngine {
     /// Has the message callback tell of handshake messages.
     pub(crate) fn watch(&mut self) {
         self.watch_messages();
-    }
-
-    /// The handle, for what the safe crate can change of it.
-    pub(crate) fn ssl_mut(&mut self) -> &mut SslRef {
-        &mut self.ssl
     }
 
     fn set_mode(&mut self, command: c_int, mode: c_long) {

@@ -62,6 +62,14 @@ pub(crate) fn clients(context: &mut SslContextBuilder, config: &ServerConfig) ->
 /// Whether a chain is that of the peer the session knows already, if it does: whoever takes part in
 /// a handshake after the first is the one of the first (K10).
 pub(crate) fn is_same_peer(presented: &mut X509StoreContextRef) -> bool {
+    let leaf = presented
+        .chain()
+        .and_then(|chain| chain.get(0)?.to_der().ok());
+    shows_known_leaf(presented, leaf.as_deref())
+}
+
+/// The same, for a chain that begins with this certificate.
+pub(crate) fn shows_known_leaf(presented: &mut X509StoreContextRef, leaf: Option<&[u8]>) -> bool {
     let known = X509StoreContext::ssl_idx()
         .and_then(|index| Ok((index, known_peer()?)))
         .ok()
@@ -69,10 +77,7 @@ pub(crate) fn is_same_peer(presented: &mut X509StoreContextRef) -> bool {
     let Some(known) = known else {
         return true;
     };
-    let leaf = presented
-        .chain()
-        .and_then(|chain| chain.get(0)?.to_der().ok());
-    let same = leaf.is_some_and(|leaf| leaf == *known);
+    let same = leaf.is_some_and(|leaf| leaf == known.as_slice());
     if !same {
         presented.set_error(X509VerifyResult::APPLICATION_VERIFICATION);
     }

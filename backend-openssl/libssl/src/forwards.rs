@@ -64,8 +64,7 @@ macro_rules! libssl_engine {
                     &self.ssl
                 }
 
-                /// The handle, to be configured further.
-                #[allow(dead_code, reason = "not every library can be configured late")]
+                /// The handle, for what the safe crate can change of it.
                 pub(crate) fn ssl_mut(&mut self) -> &mut SslRef {
                     &mut self.ssl
                 }

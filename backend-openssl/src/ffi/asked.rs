@@ -19,7 +19,7 @@ use openssl::x509::X509Name;
 use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef, X509VerifyResult};
 use openssl_sys as sys;
 use tls_core::pki_types::CertificateDer;
-use tls_libssl::{Observed, Ruling};
+use tls_libssl::Ruling;
 
 use super::observed_of;
 use crate::verify;
@@ -71,7 +71,14 @@ unsafe extern "C" fn on_chain(peer: *mut sys::X509_STORE_CTX, _argument: *mut c_
     let Some(observed) = ssl.and_then(observed_of) else {
         return refuse(peer, verify::ABORT);
     };
-    let ruling = rule(peer, &observed);
+    let chain = presented(peer);
+    // No verdict changes who the peer is (K10).
+    if !verify::shows_known_leaf(peer, chain.first().map(AsRef::as_ref)) {
+        return 0;
+    }
+    let ruling = observed
+        .questions()
+        .rule(|| chain, || verify::outcome(peer));
     // What verifying left in the queue would be taken for the reason of a failure.
     drop(ErrorStack::get());
     match ruling {
@@ -86,13 +93,6 @@ unsafe extern "C" fn on_chain(peer: *mut sys::X509_STORE_CTX, _argument: *mut c_
             false => refuse(peer, verify::ABORT),
         },
     }
-}
-
-fn rule(peer: &mut X509StoreContextRef, observed: &Observed) -> Ruling {
-    let chain = presented(peer);
-    observed
-        .questions()
-        .rule(|| chain, || verify::outcome(peer))
 }
 
 fn refuse(peer: &mut X509StoreContextRef, result: c_int) -> c_int {
