@@ -18,7 +18,7 @@ use tls_core::iana::AlertDescription;
 use tls_core::pki_types::{CertificateDer, ServerName, UnixTime};
 use tls_core::{CertificateProblem, Verdict};
 
-use super::{Outcome, Request, Unverified, with};
+use super::{Outcome, Request, Tape, Unverified, with};
 use crate::context::is_nobody;
 use crate::error::certificate_problem;
 
@@ -65,7 +65,9 @@ impl<V: ?Sized> Decided<V> {
                 let name = server_name.map(ServerName::to_owned);
                 let default = default.as_ref().map_err(certificate_problem).copied();
                 let peer = UnverifiedPeer::new(&chain, name.as_ref(), default);
-                match catch_unwind(AssertUnwindSafe(|| verifier.verify(&peer))) {
+                // A verifier may drive sessions of its own, and they are none of this tape's.
+                let verify = || catch_unwind(AssertUnwindSafe(|| verifier.verify(&peer)));
+                match Tape::during(&mut None, verify) {
                     Ok(verdict) => verdict.into(),
                     Err(panic) => {
                         REFUSAL.set(Some(Refusal::Panic(message(&*panic))));

@@ -5,6 +5,7 @@
 
 mod answers;
 mod bounds;
+mod nested;
 mod pair;
 mod resumption;
 mod same_again;
