@@ -238,7 +238,7 @@ impl Leaf {
         self
     }
 
-    fn with_common_name(mut self, name: &str) -> Self {
+    pub(crate) fn with_common_name(mut self, name: &str) -> Self {
         self.0.distinguished_name = rcgen::DistinguishedName::new();
         self.0.distinguished_name.push(DnType::CommonName, name);
         self

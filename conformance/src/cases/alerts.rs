@@ -36,6 +36,12 @@ pub(super) const CASES: &[Case] = &[
         ..Case::new("alerts.no_group_in_common", no_group)
     },
     Case {
+        rfc: "RFC 8446 5.1, RFC 5246 7.2",
+        clauses: &["K5", "K2"],
+        items: &["behaviours 78"],
+        ..Case::new("alerts.in_the_clear_are_nobodys", in_the_clear)
+    },
+    Case {
         rfc: "RFC 8446 6.2",
         clauses: &["K5"],
         items: &["seed-api 50", "behaviours 75", "behaviours 76"],
@@ -432,6 +438,32 @@ fn fatal_alert_in_handshake(scene: &Scene<'_>) -> CaseResult {
         A::HANDSHAKE_FAILURE,
         AlertDirection::Received,
     )
+}
+
+/// Once there are keys, an alert without them could be anybody's: it is neither an alert of the
+/// peer's nor an end.
+fn in_the_clear(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        for alert in [[FATAL, A::INTERNAL_ERROR.0], [WARNING, A::CLOSE_NOTIFY.0]] {
+            let mut forge = Forge::connected(scene, side)?;
+            forge.send_data(b"before")?;
+            forge.send_plain(content_type::ALERT, &alert);
+            let (data, end) = forge.victim_reads()?;
+            check::same_bytes("before the alert", &data, b"before")?;
+            let error = end.failure("the receiver of an alert in the clear")?;
+            // OpenSSL's own checks fail over a record that is shorter than any it could open, and
+            // it takes that for a fault of its own.
+            ensure!(
+                matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Backend),
+                "nobody's alert came to {error:?}"
+            );
+            ensure!(
+                !forge.victim.session().close_notify_received(),
+                "what nobody authenticated is no close_notify"
+            );
+        }
+    }
+    Ok(())
 }
 
 fn malformed_alert(scene: &Scene<'_>) -> CaseResult {

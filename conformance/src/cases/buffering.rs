@@ -21,6 +21,12 @@ const MOST_WRITES: usize = 10_000;
 
 pub(super) const CASES: &[Case] = &[
     Case {
+        rfc: "contract K4",
+        clauses: &["K4"],
+        items: &["seed-api 88", "behaviours 43"],
+        ..Case::new("buffering.what_is_not_read_is_bounded", unread_is_bounded)
+    },
+    Case {
         rfc: "RFC 8446 5.1, RFC 5246 6.2.1",
         clauses: &["K3", "K16"],
         items: &["seed-api 14", "behaviours 44"],
@@ -160,6 +166,42 @@ fn large_write(scene: &Scene<'_>) -> CaseResult {
             Ok((received.len() >= data.len()).then_some(()))
         })?;
         check::same_bytes("2 MiB", &received, &data)?;
+    }
+    Ok(())
+}
+
+/// A reader that takes a byte at a time holds little, and in the end the writer has to wait.
+fn unread_is_bounded(scene: &Scene<'_>) -> CaseResult {
+    /// More than the sessions, their transports and the wire between them may hold.
+    const MOST: usize = 512 * 1024;
+    let data = super::pattern(4 << 20, 11);
+    for side in Side::BOTH {
+        let mut pair = scene.build().window(16 * 1024).connected()?;
+        pair.ping_pong()?;
+        let (mut taken, mut received) = (0, Vec::new());
+        for _ in 0..300 {
+            while let step = pair.side(side).write(&data[taken..])?
+                && step.status == Status::Complete
+            {
+                taken += step.bytes;
+                ensure!(taken < MOST, "{taken} bytes were taken though none is read");
+            }
+            pair.side(side).flush()?;
+            pair.deliver()?;
+            let mut byte = [0];
+            let reader = pair.side(side.other());
+            let step = reader.read(&mut byte)?;
+            received.extend_from_slice(&byte[..step.bytes]);
+            let held = reader.session().buffered();
+            ensure!(
+                held <= DEFAULT_PENDING_OUTPUT_BOUND + SEALED,
+                "what is not read is bounded, met {held} bytes"
+            );
+        }
+        check::same_bytes("a byte at a time", &received, &data[..received.len()])?;
+        ensure!(received.len() > 200, "only {} bytes came", received.len());
+        let rest = pair.read_exact(side.other(), taken - received.len())?;
+        check::same_bytes("the rest", &rest, &data[received.len()..taken])?;
     }
     Ok(())
 }

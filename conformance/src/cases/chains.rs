@@ -59,6 +59,15 @@ pub(super) const CASES: &[Case] = &[
         ..Case::new("chains.large_certificates", large)
     },
     Case {
+        rfc: "RFC 9525 1.4.2",
+        clauses: &["K14"],
+        items: &["behaviours 97"],
+        ..Case::new(
+            "chains.no_alternative_names_match_nothing",
+            no_alternative_names,
+        )
+    },
+    Case {
         rfc: "RFC 5280 4.2.2.1, 4.2.1.13",
         clauses: &["K14"],
         items: &["seed-api 32"],
@@ -316,6 +325,14 @@ fn large(scene: &Scene<'_>) -> CaseResult {
         pair.read_to_end(Side::Server)?.1?;
     }
     Ok(())
+}
+
+/// Where there is no subjectAltName at all, the common name does not stand in for it.
+fn no_alternative_names(scene: &Scene<'_>) -> CaseResult {
+    let leaf = Leaf::server(&[]).with_common_name(SERVER_NAME);
+    let server = Made::shared().first.issue(leaf);
+    let what = "a certificate without alternative names";
+    refused(scene, what, (&server, SERVER_NAME), &[P::NameMismatch])
 }
 
 /// A leaf says where its issuer, its status and a list of revoked ones can be had, and nobody asks

@@ -43,7 +43,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 4.4.2.4",
         clauses: &["K14", "K5"],
-        items: &["seed-api 60"],
+        items: &["seed-api 60", "behaviours 74"],
         requires: REQUIRES,
         versions: Versions::TLS13,
         ..Case::new(

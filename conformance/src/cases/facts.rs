@@ -65,6 +65,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 6066 3",
         clauses: &["K10"],
+        items: &["behaviours 131"],
         requires: &[Feature::Sni],
         ..Case::new("facts.server_name_is_told_in_lower_case", lower_case)
     },
@@ -78,6 +79,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 6066 3",
         clauses: &["K10", "K14"],
+        items: &["behaviours 131"],
         requires: &[Feature::IpServerName],
         ..Case::new("facts.ip_address_is_no_server_name", ip_address)
     },

@@ -67,7 +67,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 4.4.4, RFC 5246 7.4.9",
         clauses: &["K6"],
-        items: &["seed-api 1", "behaviours 20", "behaviours 22"],
+        items: &["seed-api 1", "behaviours 20"],
         ..Case::new("handshake.data_behind_the_finished", data_behind_finished)
     },
     Case {

@@ -231,7 +231,14 @@ fn off(scene: &Scene<'_>) -> CaseResult {
     let mut client = scene.client_config();
     client.resumption.enabled = false;
     let contexts = Contexts::with(scene, client, scene.server_config())?;
-    contexts.twice(scene, "with a client that does not", false)?;
+    let (first, _) = contexts.connect_as(scene, scene.options())?;
+    let (second, resumed) = contexts.connect_as(scene, scene.options())?;
+    check::equal("with a client that does not", resumed, false)?;
+    let (full, again) = (first.wire.to_client.sent(), second.wire.to_client.sent());
+    ensure!(
+        full.abs_diff(again) * 4 < full,
+        "a full handshake again: the server sent {again} bytes, {full} at first"
+    );
     let mut server = scene.server_config();
     server.resumption.enabled = false;
     let contexts = Contexts::with(scene, scene.client_config(), server)?;

@@ -205,6 +205,13 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..Sabotage::new("K4", "floods are endured")
     },
     Sabotage {
+        hook: || Box::new(ReadsAhead::default()),
+        ..Sabotage::new(
+            "K4",
+            "all that arrives is taken in, whether it is read or not",
+        )
+    },
+    Sabotage {
         hook: || Box::new(PendingNothing),
         ..Sabotage::new("K4", "pending output is not told")
     },
