@@ -45,6 +45,9 @@ fn probe() -> Result<Capabilities, ErrorStack> {
         &mut capabilities.quiet_shutdown,
         &mut capabilities.pending_output_bound,
         &mut capabilities.key_update,
+        &mut capabilities.exporter,
+        &mut capabilities.extended_master_secret,
+        &mut capabilities.tls_unique,
     ] {
         *always = Support::Native;
     }
@@ -52,6 +55,9 @@ fn probe() -> Result<Capabilities, ErrorStack> {
     capabilities.plain_socket_transport = tls_libssl::SOCKETS;
     capabilities.deferred_server_context = Support::Emulated;
     capabilities.unread = tls_libssl::SOCKETS;
+    // The hash of a certificate, and what is exported under one label: worked out here.
+    capabilities.tls_server_end_point = Support::Emulated;
+    capabilities.tls_exporter = Support::Emulated;
     // The library's cache has no sessions of TLS 1.3: ours has them all, behind tickets that name
     // them. A client of TLS 1.2 that takes no tickets is then not resumed.
     capabilities.session_cache_size = Support::Emulated;

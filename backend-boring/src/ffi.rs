@@ -15,10 +15,11 @@ use tls_libssl::LibSsl;
 
 pub(crate) use asked::{acceptable_issuers, ask_for_certificate, presented, set_chain, verify_as};
 pub(crate) use configure::{
-    API_VERSION, Purpose, add_roots, give_no_tickets, give_no_tickets_to, has_purpose,
-    is_authority, is_self_issued, path_length, peer_certificates, reason, set_accept_state,
-    set_connect_state, set_groups, set_max_certificate_list, set_session, set_session_id_context,
-    set_session_timeout, set_signature_schemes, set_tls13_cipher_suites,
+    API_VERSION, Purpose, add_roots, give_no_tickets, give_no_tickets_to,
+    has_extended_master_secret, has_purpose, is_authority, is_self_issued, path_length,
+    peer_certificates, reason, set_accept_state, set_connect_state, set_groups,
+    set_max_certificate_list, set_session, set_session_id_context, set_session_timeout,
+    set_signature_schemes, set_tls13_cipher_suites, tls_unique,
 };
 pub(crate) use tickets::{LONGEST_SESSION, TicketStore, keep_tickets};
 

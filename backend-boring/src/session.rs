@@ -3,7 +3,7 @@
 use std::ffi::c_ulong;
 
 use tls_core::config::Identity;
-use tls_core::{Facts, Result};
+use tls_core::{Facts, Result, Role};
 #[cfg(unix)]
 use tls_libssl::SocketEngineSession;
 use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine, LibSsl};
@@ -33,6 +33,19 @@ impl Engine for BoringEngine {
 
     fn facts(&self) -> Result<Facts> {
         verify::facts(self.ssl())
+    }
+
+    fn has_extended_master_secret(&self) -> bool {
+        ffi::has_extended_master_secret(self.ssl())
+    }
+
+    fn first_finished(&self, _role: Role) -> Option<Vec<u8>> {
+        ffi::tls_unique(self.ssl())
+    }
+
+    fn export(&self, output: &mut [u8], label: &str, context: Option<&[u8]>) -> bool {
+        let exported = self.ssl().export_keying_material(output, label, context);
+        exported.is_ok()
     }
 
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {

@@ -80,6 +80,12 @@ fn probe() -> Probed {
     capabilities.suspended_verification_client = library::TRAITS.suspended_client;
     capabilities.suspended_verification_server = library::TRAITS.suspended_server;
     capabilities.late_client_credentials = library::TRAITS.late_credentials;
+    capabilities.exporter = Support::Native;
+    capabilities.extended_master_secret = library::TRAITS.extended_master_secret;
+    capabilities.tls_unique = library::TRAITS.tls_unique;
+    // The hash of a certificate, and what is exported under one label: worked out here.
+    capabilities.tls_server_end_point = Support::Emulated;
+    capabilities.tls_exporter = Support::Emulated;
     capabilities.negotiated_group = library::TRAITS.negotiated_group;
     capabilities.groups = group_names.iter().map(|(group, _)| *group).collect();
     capabilities.cipher_suites = cipher_suites;

@@ -98,6 +98,7 @@ const SSL_CTRL_CLEAR_OPTIONS: c_int = 77;
 const SSL_CTRL_GET_RI_SUPPORT: c_int = 76;
 const SSL_CTRL_MODE: c_int = 33;
 const SSL_CTRL_CLEAR_MODE: c_int = 78;
+const SSL_CTRL_GET_EXTMS_SUPPORT: c_int = 122;
 
 tls_libssl::libssl_engine! {
     /// An `SSL*` of OpenSSL or LibreSSL, and what its callbacks have seen.
@@ -218,17 +219,22 @@ impl OpenSslEngine {
 
     /// `SSL_get_secure_renegotiation_support`: whether the peer knows RFC 5746.
     pub(crate) fn renegotiates_securely(&self) -> bool {
+        self.affirms(SSL_CTRL_GET_RI_SUPPORT)
+    }
+
+    /// `SSL_get_extms_support`: whether the connection has the extended master secret. LibreSSL's
+    /// never have, and it does not know the question.
+    pub(crate) fn tells_extended_master_secret(&self) -> bool {
+        self.affirms(SSL_CTRL_GET_EXTMS_SUPPORT)
+    }
+
+    /// Whether the library answers 1 to one of the two questions above.
+    fn affirms(&self, question: c_int) -> bool {
         // SAFETY: "SSL_get_secure_renegotiation_support() returns 1 is the peer supports secure
-        // renegotiation" (SSL_CTX_set_options(3)): a macro for this command, which changes nothing
-        // and takes no pointer.
-        let answer = unsafe {
-            c::SSL_ctrl(
-                self.ssl.as_ptr(),
-                SSL_CTRL_GET_RI_SUPPORT,
-                0,
-                ptr::null_mut(),
-            )
-        };
+        // renegotiation" (SSL_CTX_set_options(3)), "SSL_get_extms_support() indicates whether the
+        // current session used extended master secret" (SSL_get_extms_support(3)): macros for these
+        // commands, which change nothing and take no pointer.
+        let answer = unsafe { c::SSL_ctrl(self.ssl.as_ptr(), question, 0, ptr::null_mut()) };
         answer == 1
     }
 

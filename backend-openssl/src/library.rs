@@ -27,6 +27,10 @@ pub(crate) struct Traits {
     pub(crate) suspended_server: Support,
     /// Suspending a client until it is given a certificate.
     pub(crate) late_credentials: Support,
+    /// The extended master secret of TLS 1.2.
+    pub(crate) extended_master_secret: Support,
+    /// The channel binding `tls-unique`.
+    pub(crate) tls_unique: Support,
     /// Whether only the message callback, and not the info callback, sees all alerts that are sent.
     pub(crate) messages_tell_alerts: bool,
     /// `SSL_OP_NO_RENEGOTIATION`.
@@ -83,6 +87,8 @@ mod this {
             "an OpenSSL server that is told to wait for the verdict accepts the client",
         ),
         late_credentials: Support::Native,
+        extended_master_secret: Support::Native,
+        tls_unique: Support::Native,
         messages_tell_alerts: false,
         no_renegotiation: SslOptions::NO_RENEGOTIATION,
         client_renegotiation: SslOptions::from_bits_retain(0x100),
@@ -145,6 +151,12 @@ mod this {
         suspended_client: Support::Unsupported("LibreSSL does not wait for a verdict"),
         suspended_server: Support::Unsupported("LibreSSL does not wait for a verdict"),
         late_credentials: Support::Unsupported("LibreSSL does not wait for a certificate"),
+        extended_master_secret: Support::Unsupported(
+            "LibreSSL does not have the extended master secret",
+        ),
+        tls_unique: Support::Unsupported(
+            "LibreSSL does not have the extended master secret, without which it proves nothing",
+        ),
         messages_tell_alerts: true,
         no_renegotiation: SslOptions::from_bits_retain(0x0004_0000),
         client_renegotiation: SslOptions::empty(),

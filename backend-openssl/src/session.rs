@@ -6,7 +6,7 @@ use openssl::ssl::{SslVerifyMode, SslVersion};
 #[cfg(not(libressl))]
 use tls_core::config::Identity;
 use tls_core::pki_types::CertificateDer;
-use tls_core::{Facts, Result, Support};
+use tls_core::{Facts, Result, Role, Support};
 #[cfg(unix)]
 use tls_libssl::SocketEngineSession;
 use tls_libssl::{BufferEngineSession, Diagnose, Diagnosis, Engine, LibSsl};
@@ -26,6 +26,7 @@ pub type SocketSession<'fd> = SocketEngineSession<'fd, OpenSslEngine>;
 
 impl Engine for OpenSslEngine {
     const KEY_UPDATE: Support = TRAITS.key_update;
+    const TLS_UNIQUE: Support = TRAITS.tls_unique;
 
     const POST_HANDSHAKE_AUTH: Support = TRAITS.post_handshake_auth;
 
@@ -68,6 +69,24 @@ impl Engine for OpenSslEngine {
 
     fn facts(&self) -> Result<Facts> {
         verify::facts(self.ssl())
+    }
+
+    fn has_extended_master_secret(&self) -> bool {
+        self.tells_extended_master_secret()
+    }
+
+    fn first_finished(&self, role: Role) -> Option<Vec<u8>> {
+        tls_libssl::first_finished(
+            role,
+            self.ssl().session_reused(),
+            |buffer| self.ssl().finished(buffer),
+            |buffer| self.ssl().peer_finished(buffer),
+        )
+    }
+
+    fn export(&self, output: &mut [u8], label: &str, context: Option<&[u8]>) -> bool {
+        let exported = self.ssl().export_keying_material(output, label, context);
+        exported.is_ok()
     }
 
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {

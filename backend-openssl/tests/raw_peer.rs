@@ -15,21 +15,30 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::rsa::Rsa;
 use openssl::ssl::{
-    Ssl, SslContext, SslContextBuilder, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
-    SslVersion,
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSession, SslSessionCacheMode,
+    SslVerifyMode, SslVersion,
 };
 use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::{X509, X509Name};
 use tls_core::config::Roots;
 use tls_core::iana::{AlertDescription, ProtocolVersion};
 use tls_core::{
-    Backend, BufferSession, CertificateProblem, ClientConfig, Context, Error, ErrorKind, Facts,
-    SessionOptions, SharedParameter, Status,
+    Backend, BufferSession, CertificateProblem, ChannelBinding, ClientConfig, Context, Error,
+    ErrorKind, Facts, Feature, Session, SessionOptions, SharedParameter, Status,
 };
 
 /// Handshakes over a blocking stream, then closes: a session whose connection breaks off is not
 /// resumable to every version of the library.
 fn run(mut session: impl BufferSession, mut stream: UnixStream) -> Result<Facts, Error> {
+    handshake(&mut session, &mut stream)?;
+    let facts = session.facts().expect("facts").clone();
+    let mut output = [0; 4096];
+    let closed = session.shutdown(&mut output)?;
+    let _ = stream.write_all(&output[..closed.produced]);
+    Ok(facts)
+}
+
+fn handshake(session: &mut impl BufferSession, stream: &mut UnixStream) -> Result<(), Error> {
     let mut input = Vec::new();
     let mut output = [0; 4096];
     let mut more = [0; 4096];
@@ -39,7 +48,7 @@ fn run(mut session: impl BufferSession, mut stream: UnixStream) -> Result<Facts,
         // The peer may be gone already.
         let _ = stream.write_all(&output[..progress.produced]);
         match progress.status {
-            Status::Complete => break,
+            Status::Complete => return Ok(()),
             Status::WantRead => match stream.read(&mut more) {
                 Ok(0) | Err(_) => session.input_eof(),
                 Ok(read) => input.extend_from_slice(&more[..read]),
@@ -47,10 +56,6 @@ fn run(mut session: impl BufferSession, mut stream: UnixStream) -> Result<Facts,
             _ => {}
         }
     }
-    let facts = session.facts().expect("facts").clone();
-    let closed = session.shutdown(&mut output)?;
-    let _ = stream.write_all(&output[..closed.produced]);
-    Ok(facts)
 }
 
 fn server_context(pki: &Pki) -> OpenSslContext {
@@ -97,6 +102,54 @@ fn a_weak_certificate_is_refused() {
             ErrorKind::Certificate(CertificateProblem::Weak),
             "{error}"
         );
+    }
+}
+
+/// What is bound to keys that two connections may have in common proves nothing: RFC 7627.
+#[test]
+fn without_the_extended_master_secret_nothing_is_bound_to_the_keys() {
+    let pki = Pki::new();
+    let server = server_context(&pki);
+    for extended in [true, false] {
+        let mut client = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
+        client.set_verify(SslVerifyMode::NONE);
+        client
+            .set_max_proto_version(Some(SslVersion::TLS1_2))
+            .unwrap();
+        if !extended && !is_libressl() {
+            // `SSL_OP_NO_EXTENDED_MASTER_SECRET` of OpenSSL; LibreSSL never has it.
+            client.set_options(SslOptions::from_bits_retain(1));
+        }
+        let client = client.build();
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let ssl = Ssl::new(&client).unwrap();
+        let peer = thread::spawn(move || ssl.connect(theirs).map(drop).is_ok());
+        let mut session = server.buffer_session(SessionOptions::new()).unwrap();
+        handshake(&mut session, &mut ours).expect("a handshake");
+        let bind = |binding| {
+            let value = session.channel_binding(binding);
+            value
+                .map(|value| value.is_some())
+                .map_err(|error| error.kind())
+        };
+        let expected = match extended && !is_libressl() {
+            true => Ok(true),
+            false => Err(ErrorKind::Unsupported(Feature::ExtendedMasterSecret)),
+        };
+        assert_eq!(bind(ChannelBinding::TlsExporter), expected);
+        let expected = match is_libressl() {
+            true => Err(ErrorKind::Unsupported(Feature::TlsUnique)),
+            false => expected,
+        };
+        assert_eq!(bind(ChannelBinding::TlsUnique), expected);
+        assert_eq!(bind(ChannelBinding::TlsServerEndPoint), Ok(true));
+        let mut exported = [0; 32];
+        session
+            .export_keying_material(&mut exported, b"EXPERIMENTAL", None)
+            .expect("RFC 5705 needs nothing more");
+        drop(session);
+        drop(ours);
+        assert!(peer.join().unwrap());
     }
 }
 

@@ -109,6 +109,10 @@ impl Provider {
 /// Every connection of rustls can change its keys.
 pub(crate) const KEY_UPDATE: Support = Support::Native;
 
+/// Every connection of rustls keeps its Finished to itself.
+pub(crate) const TLS_UNIQUE: Support =
+    Support::Unsupported("rustls does not tell the Finished of a handshake");
+
 pub(crate) fn suite_number(suite: SupportedCipherSuite) -> CipherSuite {
     CipherSuite(u16::from(suite.suite()))
 }
@@ -150,6 +154,16 @@ fn probe(crypto: &CryptoProvider, groups: &[&'static dyn SupportedKxGroup]) -> C
     }
     capabilities.tls12 = has(false);
     capabilities.tls13 = has(true);
+    capabilities.exporter = Native;
+    // Read in the ServerHello; the hash of a certificate, and what is exported under one label, are
+    // worked out here.
+    capabilities.extended_master_secret = match capabilities.tls12 {
+        Native => Emulated,
+        other => other,
+    };
+    capabilities.tls_unique = TLS_UNIQUE;
+    capabilities.tls_server_end_point = Emulated;
+    capabilities.tls_exporter = Emulated;
     capabilities.tls12_cipher_suites = capabilities.tls12;
     capabilities.tls13_cipher_suites = capabilities.tls13;
     capabilities.tls12_resumption = capabilities.tls12;

@@ -22,6 +22,7 @@ use tls_core::{
 };
 
 use crate::caps::Provider;
+use crate::presented::Presents;
 use crate::replay::{Side, Start};
 use crate::resumption::{AgedTickets, ClientStore, ServerStore};
 use crate::session::RustlsSession;
@@ -78,7 +79,7 @@ impl RustlsContext {
                 if suspends {
                     key = taped_key(key);
                 }
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
+                builder.with_client_cert_resolver(Arc::new(Presents(Arc::new(key))))
             }
         };
         config.alpn_protocols.clone_from(&checked.parameters.alpn);
@@ -131,6 +132,13 @@ impl RustlsContext {
         }))))
     }
 
+    fn identity(&self) -> Option<&Identity> {
+        match &*self.0 {
+            Lowered::Client(client) => client.checked.identity.as_ref(),
+            Lowered::Server(server) => Some(&server.checked.identity),
+        }
+    }
+
     fn parameters(&self) -> &Parameters {
         match &*self.0 {
             Lowered::Client(client) => &client.checked.parameters,
@@ -166,7 +174,7 @@ impl Context for RustlsContext {
             Lowered::Client(client) => client.connect(&options)?,
             Lowered::Server(server) => (server.accept(&options)?, None),
         };
-        RustlsSession::new(start, sent_name, self.parameters())
+        RustlsSession::new(start, sent_name, self.identity(), self.parameters())
     }
 
     #[cfg(unix)]

@@ -8,15 +8,18 @@
 use std::fmt;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use rustls::{Connection, HandshakeKind, IoState};
-use tls_core::Facts;
 use tls_core::iana::{AlertDescription, CipherSuite, ProtocolVersion};
-use tls_core::support::{MAX_RECORD, RECORD_HEADER, RecordHeader};
+use tls_core::support::{Keying, MAX_RECORD, RECORD_HEADER, RecordHeader};
+use tls_core::{Error, ErrorKind, Facts, Operation, Support};
 
-use crate::caps::{group_number, suite_number};
+use crate::caps::{self, group_number, suite_number};
 use crate::error::{encrypted_alert, not_tls};
 use crate::failed::{Failed, Reason};
+use crate::presented;
+use crate::server_hello::ServerHello;
 
 /// The most plaintext one record carries, in bytes. RFC 8446 section 5.1.
 const MAX_FRAGMENT: usize = 1 << 14;
@@ -52,6 +55,9 @@ pub(crate) struct Engine {
     peer_closed: bool,
     closing: bool,
     quiet_records: u8,
+    server_hello: ServerHello,
+    /// Whether this side, a client, has presented its certificate.
+    presented: bool,
     /// Below this much pending output a reply to the peer is queued at once, in bytes.
     reply_bound: usize,
 }
@@ -84,6 +90,8 @@ impl Engine {
             peer_closed: false,
             closing: false,
             quiet_records: 0,
+            server_hello: ServerHello::new(),
+            presented: false,
             reply_bound,
         };
         engine.process()?;
@@ -296,6 +304,9 @@ impl Engine {
                 Ok(0) | Err(_) => break,
                 Ok(count) => count,
             };
+            if let Connection::Server(_) = &self.connection {
+                self.server_hello.see(&output[moved..moved + count]);
+            }
             moved += count;
             self.queued -= count;
         }
@@ -327,8 +338,16 @@ impl Engine {
         Some(facts)
     }
 
+    /// Whether this side has presented what it was given: a server always does.
+    pub(crate) fn presented(&self) -> bool {
+        self.presented || matches!(self.connection, Connection::Server(_))
+    }
+
     /// Appends bytes of the current record to what rustls holds.
     fn give(&mut self, mut bytes: &[u8]) -> Result<(), Failed> {
+        if let Connection::Client(_) = &self.connection {
+            self.server_hello.see(bytes);
+        }
         while !bytes.is_empty() {
             match self.connection.read_tls(&mut bytes) {
                 Ok(0) => return Err(self.collapse(Reason::Stuck(None), None)),
@@ -358,7 +377,10 @@ impl Engine {
     /// which a peer can bring about (K9). The connection it leaves behind is marked as failed.
     fn process_guarded(&mut self) -> Result<Result<IoState, rustls::Error>, Panicked> {
         let connection = &mut self.connection;
-        catch_unwind(AssertUnwindSafe(|| connection.process_new_packets())).map_err(|_| Panicked)
+        presented::begin();
+        let processed = catch_unwind(AssertUnwindSafe(|| connection.process_new_packets()));
+        self.presented |= presented::presented();
+        processed.map_err(|_| Panicked)
     }
 
     /// Fails for a limit of ours, and has rustls tell the peer by giving it `bait`.
@@ -512,6 +534,33 @@ fn last_alert(records: &[u8], error: &rustls::Error) -> Option<AlertDescription>
         (ALERT, 2) => Some(AlertDescription(record[RECORD_HEADER + 1])),
         (ALERT, _) | (APPLICATION_DATA, ENCRYPTED_ALERT) => Some(encrypted_alert(error)),
         _ => None,
+    }
+}
+
+impl Keying for Engine {
+    const TLS_UNIQUE: Support = caps::TLS_UNIQUE;
+
+    fn export(
+        &self,
+        output: &mut [u8],
+        label: &str,
+        context: Option<&[u8]>,
+    ) -> tls_core::Result<()> {
+        self.connection
+            .export_keying_material(output, label.as_bytes(), context)
+            .map(drop)
+            .map_err(|error| {
+                Error::new(ErrorKind::Backend, Operation::Export).with_source(Arc::new(error))
+            })
+    }
+
+    fn has_extended_master_secret(&self) -> bool {
+        self.server_hello.has_extended_master_secret()
+    }
+
+    /// rustls does not tell it: nobody asks.
+    fn first_finished(&self) -> Option<Vec<u8>> {
+        None
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tls_core::config::{Identity, Parameters, Verdict};
 use tls_core::pki_types::CertificateDer;
-use tls_core::support::Lifecycle;
+use tls_core::support::{self, Lifecycle};
 use tls_core::{
-    BufferSession, CertificateProblem, Error, ErrorKind, Facts, Misuse, Operation, Progress,
-    Result, Role, Session, Status,
+    BufferSession, CertificateProblem, ChannelBinding, Error, ErrorKind, Facts, Misuse, Operation,
+    Progress, Result, Role, Session, Status,
 };
 
 use crate::caps;
@@ -32,6 +32,8 @@ pub struct RustlsSession {
     lifecycle: Lifecycle,
     /// The server name a client sends.
     sent_name: Option<String>,
+    /// What this side presents, if it is asked.
+    local_certificates: Option<Arc<[CertificateDer<'static>]>>,
     quiet_shutdown: bool,
     pending_output_bound: usize,
 }
@@ -41,6 +43,7 @@ impl RustlsSession {
     pub(crate) fn new(
         start: Start,
         sent_name: Option<String>,
+        identity: Option<&Identity>,
         parameters: &Parameters,
     ) -> Result<Self> {
         let role = start.side.role();
@@ -54,6 +57,7 @@ impl RustlsSession {
             replay,
             lifecycle: Lifecycle::new(),
             sent_name,
+            local_certificates: identity.map(Identity::shared_chain),
             quiet_shutdown: parameters.quiet_shutdown,
             pending_output_bound: bound,
         })
@@ -172,11 +176,14 @@ impl RustlsSession {
 
     #[cold]
     fn complete_handshake(&mut self) -> Result<Status> {
-        let Some(facts) = self.engine.facts(self.sent_name.as_deref()) else {
+        let Some(mut facts) = self.engine.facts(self.sent_name.as_deref()) else {
             let error = Error::new(ErrorKind::Backend, Operation::Handshake)
                 .with_detail("rustls completed a handshake without a cipher suite");
             return self.lifecycle.fail(error, false, 0);
         };
+        if self.engine.presented() {
+            facts.local_certificates = self.local_certificates.take();
+        }
         self.lifecycle.complete_handshake(facts);
         Ok(Status::Complete)
     }
@@ -236,8 +243,10 @@ impl Session for RustlsSession {
         let Some(replay) = &mut self.replay else {
             return Ok(());
         };
-        let credentials = identity.map(|identity| certified_key(&identity, replay.crypto()));
+        let identity = identity.as_ref();
+        let credentials = identity.map(|identity| certified_key(identity, replay.crypto()));
         let credentials = credentials.transpose()?.map(taped_key);
+        self.local_certificates = identity.map(Identity::shared_chain);
         replay.present(credentials.map(Arc::new));
         self.lifecycle.resolve_credentials()
     }
@@ -260,6 +269,19 @@ impl Session for RustlsSession {
         }
         self.lifecycle.key_update_queued(true);
         Ok(Status::Complete)
+    }
+
+    fn export_keying_material(
+        &self,
+        output: &mut [u8],
+        label: &[u8],
+        context: Option<&[u8]>,
+    ) -> Result<()> {
+        support::export_keying_material(&self.lifecycle, &self.engine, output, label, context)
+    }
+
+    fn channel_binding(&self, binding: ChannelBinding) -> Result<Option<Vec<u8>>> {
+        support::channel_binding(&self.lifecycle, self.role, &self.engine, binding)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::session::{BufferSession, Role, Session};
 #[cfg(unix)]
 use crate::session::{DetachError, Detached, SocketSession};
 use crate::status::{PostHandshakeAuth, Progress, Status};
-use crate::support::forward_suspensions;
+use crate::support::{forward_bindings, forward_suspensions};
 
 impl<S: Session + ?Sized> Session for Box<S> {
     fn role(&self) -> Role {
@@ -56,6 +56,8 @@ impl<S: Session + ?Sized> Session for Box<S> {
     fn post_handshake_auth(&self) -> PostHandshakeAuth {
         (**self).post_handshake_auth()
     }
+
+    forward_bindings!(self, _ => (**self));
 
     fn is_handshake_complete(&self) -> bool {
         (**self).is_handshake_complete()

@@ -169,6 +169,17 @@ features! {
     /// Servers that start a TLS 1.2 renegotiation to ask for a certificate, and follow that of a
     /// client, where the configuration allows it (RFC 5746).
     renegotiation_server RenegotiationServer;
+    /// Keying material exported from a session (RFC 5705, RFC 8446 section 7.5).
+    exporter Exporter;
+    /// TLS 1.2 handshakes with the extended master secret (RFC 7627), and telling whether one had it:
+    /// bindings of TLS 1.2 connections need it.
+    extended_master_secret ExtendedMasterSecret;
+    /// The channel binding `tls-unique` of TLS 1.2 (RFC 5929 section 3).
+    tls_unique TlsUnique;
+    /// The channel binding `tls-server-end-point` (RFC 5929 section 4).
+    tls_server_end_point TlsServerEndPoint;
+    /// The channel binding `tls-exporter` (RFC 9266).
+    tls_exporter TlsExporter;
 }
 
 impl Capabilities {

@@ -385,9 +385,15 @@ pub enum Misuse {
     /// `handshake` was called before.
     #[error("the handshake has begun")]
     HandshakeBegun,
-    /// `read` or `write` before `handshake` gave `Complete`.
+    /// `read` or `write`, or another call that needs it, before `handshake` gave `Complete`.
     #[error("the handshake is not complete")]
     HandshakeIncomplete,
+    /// The label or context of exported keying material is none that every engine takes.
+    #[error("a label or context that exporters do not take")]
+    ExporterLabel,
+    /// No keying material was asked for, or more than an exporter gives.
+    #[error("a length that exporters do not give")]
+    ExporterLength,
     /// `input_eof` was called and input was given after it.
     #[error("input after the end of input")]
     InputAfterEof,
@@ -466,6 +472,12 @@ pub enum Operation {
     /// `request_client_certificate`.
     #[error("request for a client certificate")]
     RequestCertificate,
+    /// `export_keying_material`.
+    #[error("exporter")]
+    Export,
+    /// `channel_binding`.
+    #[error("channel binding")]
+    ChannelBinding,
     /// Taking the descriptor out of a session.
     #[error("detach")]
     Detach,

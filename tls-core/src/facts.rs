@@ -1,5 +1,7 @@
 //! What a handshake settled.
 
+use std::sync::Arc;
+
 use rustls_pki_types::CertificateDer;
 
 use crate::iana::{CipherSuite, Group, ProtocolVersion};
@@ -28,6 +30,10 @@ pub struct Facts {
     /// authenticated then, with the rest of the chain if the engine keeps it. `None` if the peer
     /// presented none.
     pub peer_certificates: Option<Vec<CertificateDer<'static>>>,
+    /// The chain of this side, leaf first. Of a server that of its identity, in a resumed session
+    /// too, which is bound to it (K12). Of a client what it presented in this handshake: `None` if it
+    /// was not asked, had nothing that fits, or resumed a session, in which nothing is presented.
+    pub local_certificates: Option<Arc<[CertificateDer<'static>]>>,
 }
 
 impl Facts {
@@ -41,6 +47,7 @@ impl Facts {
             server_name: None,
             resumed: false,
             peer_certificates: None,
+            local_certificates: None,
         }
     }
 }

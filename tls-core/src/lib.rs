@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod binding;
 mod boxed;
 mod capabilities;
 mod client_hello;
@@ -30,6 +31,7 @@ mod tests;
 pub use rustls_pki_types as pki_types;
 
 pub use backend::{Backend, BuildInfo, Context, DynBackend, DynContext};
+pub use binding::ChannelBinding;
 pub use capabilities::{Capabilities, Feature, Support};
 pub use client_hello::{ClientHello, ClientHelloReader};
 pub use config::{ClientConfig, ServerConfig, SessionOptions, Verdict};

@@ -38,6 +38,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustls_pki_types::CertificateDer;
 
 use crate::backend::DynContext;
+use crate::binding::ChannelBinding;
 use crate::capabilities::Feature;
 use crate::client_hello::ClientHello;
 use crate::config::{Identity, Verdict};
@@ -264,6 +265,52 @@ pub trait Session: Debug + Send {
         PostHandshakeAuth::NotRequested
     }
 
+    /// Fills `output` with keying material of this connection, which both sides derive alike for the
+    /// same label, context and length (RFC 5705; RFC 8446 section 7.5). It stays the same for as long
+    /// as the connection lasts, KeyUpdates and shutdown included; only a renegotiation changes it.
+    ///
+    /// `label` is registered, or begins with `EXPERIMENTAL` (RFC 5705 section 4). No context and an
+    /// empty one are different in TLS 1.2, and the same in TLS 1.3. In TLS 1.2 what is exported is
+    /// only as unique as the master secret: to bind something to the connection, use
+    /// [`channel_binding`](Self::channel_binding), which refuses where that is not unique
+    /// (RFC 7627).
+    ///
+    /// What all engines take and give is allowed in both versions: labels of 1 to 249 bytes of
+    /// ASCII that do not begin as one of TLS 1.2's own does (`client finished`, `server finished`,
+    /// `master secret`, `extended master secret`, `key expansion`); contexts of up to 512 bytes;
+    /// and 1 byte of output or more, up to 255 times what the hash of the cipher suite has: 8,160,
+    /// or 12,240 with SHA-384.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(HandshakeIncomplete)`; `Misuse(ExporterLabel)` and `Misuse(ExporterLength)` for what
+    /// is not allowed, before the engine is touched; `Unsupported(Exporter)`; the session's failure;
+    /// `Backend`. After an error `output` holds nothing that means anything.
+    fn export_keying_material(
+        &self,
+        output: &mut [u8],
+        label: &[u8],
+        context: Option<&[u8]>,
+    ) -> Result<()> {
+        let (_, _, _) = (output, label, context);
+        Err(lacking(Feature::Exporter, Operation::Export))
+    }
+
+    /// The value that binds an authentication above TLS to this connection, the same on both sides;
+    /// `None` where the binding is not defined for it. See [`ChannelBinding`] for what each is, and
+    /// where.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse(HandshakeIncomplete)`; `Unsupported` with the binding's
+    /// [feature](ChannelBinding::feature) if the backend lacks it, or cannot tell with what hash the
+    /// server's certificate is signed; `Unsupported(ExtendedMasterSecret)` if the connection would
+    /// need that secret and does not have it, so that the value would prove nothing; the session's
+    /// failure; `Backend`.
+    fn channel_binding(&self, binding: ChannelBinding) -> Result<Option<Vec<u8>>> {
+        Err(lacking(binding.feature(), Operation::ChannelBinding))
+    }
+
     /// Whether `handshake` has given `Complete`.
     fn is_handshake_complete(&self) -> bool {
         self.facts().is_some()
@@ -303,6 +350,18 @@ pub trait Session: Debug + Send {
     fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.facts()?.peer_certificates.as_deref()
     }
+
+    /// What this side presented, leaf first; see [`Facts::local_certificates`].
+    fn local_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.facts()?.local_certificates.as_deref()
+    }
+}
+
+/// A session of a backend that has never heard of a feature.
+#[cold]
+fn lacking(feature: Feature, operation: Operation) -> Error {
+    Error::new(ErrorKind::Unsupported(feature), operation)
+        .with_detail("the backend does not provide it")
 }
 
 /// The answer to an answer that nobody has asked for.

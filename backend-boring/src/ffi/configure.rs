@@ -169,6 +169,30 @@ fn entry(stack: *const c::OPENSSL_STACK, place: usize) -> Vec<u8> {
     unsafe { slice::from_raw_parts(data, length) }.to_vec()
 }
 
+/// `SSL_get_extms_support`: whether the connection has the extended master secret.
+pub(crate) fn has_extended_master_secret(ssl: &SslRef) -> bool {
+    // SAFETY: "returns one if the Extended Master Secret extension or TLS 1.3 was negotiated"; the
+    // reference is to a valid SSL.
+    unsafe { c::SSL_get_extms_support(ssl.as_ptr()) == 1 }
+}
+
+/// `SSL_get_tls_unique`.
+pub(crate) fn tls_unique(ssl: &SslRef) -> Option<Vec<u8>> {
+    let mut value = [0; 64];
+    let mut length = 0;
+    // SAFETY: "writes at most max_out bytes of the tls-unique value for ssl to out and sets *out_len
+    // to the number of bytes written", to an array of as many and a number of ours.
+    let found = unsafe {
+        c::SSL_get_tls_unique(
+            ssl.as_ptr(),
+            value.as_mut_ptr(),
+            &raw mut length,
+            value.len(),
+        )
+    };
+    (found == 1).then(|| value[..length].to_vec())
+}
+
 /// What a peer's certificate is shown for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use tls_core::config::{Checked, Parameters, SessionOptions, SocketTransport};
+use tls_core::config::{Checked, Identity, Parameters, SessionOptions, SocketTransport};
 use tls_core::pki_types::ServerName;
 #[cfg(unix)]
 use tls_core::support::Descriptor;
@@ -87,6 +87,13 @@ impl<S> Side<S> {
         }
     }
 
+    fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Client { config, .. } => config.identity.as_ref(),
+            Self::Server(config) => Some(&config.identity),
+        }
+    }
+
     fn setup(&self) -> Setup {
         let parameters = self.parameters();
         Setup {
@@ -95,6 +102,7 @@ impl<S> Side<S> {
             quiet_shutdown: parameters.quiet_shutdown,
             socket_transport: parameters.socket_transport,
             policy: self.policy(),
+            local_certificates: self.identity().map(Identity::shared_chain),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! One session's rules over its engine: what both modes share.
 
 use std::io;
+use std::sync::Arc;
 
 use tls_core::iana::AlertDescription;
+use tls_core::pki_types::CertificateDer;
 use tls_core::support::Lifecycle;
 use tls_core::{
     Alert, AlertDirection, Error, ErrorKind, Facts, Misuse, Operation, Progress, Result, Role,
@@ -33,6 +35,8 @@ pub(crate) struct Core<E: Engine> {
     pub(crate) role: Role,
     pub(crate) policy: Policy,
     pub(crate) renewals: Renewals,
+    /// What this side presents, if it is asked.
+    pub(crate) local_certificates: Option<Arc<[CertificateDer<'static>]>>,
     /// What the handshake settled, until its last output has left.
     settled: Option<Facts>,
     /// The caller has answered the library, which has not been called since.
@@ -41,8 +45,11 @@ pub(crate) struct Core<E: Engine> {
 
 impl<E: Engine> Core<E> {
     /// Takes an engine that knows its role and has no transport yet.
-    pub(crate) fn new(engine: E, setup: &Setup) -> Self {
+    pub(crate) fn new(mut engine: E, setup: &Setup) -> Self {
         let bound = setup.pending_output_bound;
+        if setup.role == Role::Client && setup.local_certificates.is_some() {
+            engine.watch_handshakes();
+        }
         Self {
             link: Link::new(engine, Wire::new(setup.role, bound)),
             lifecycle: Lifecycle::new(),
@@ -52,6 +59,7 @@ impl<E: Engine> Core<E> {
             role: setup.role,
             policy: setup.policy,
             renewals: Renewals::default(),
+            local_certificates: setup.local_certificates.clone(),
             settled: None,
             answered: false,
         }
@@ -150,8 +158,9 @@ impl<E: Engine> Core<E> {
         self.link.engine().clear_errors();
         let facts = self.link.engine().facts();
         self.link.engine().clear_errors();
-        let facts = facts?;
+        let mut facts = facts?;
         self.begin_renewals(&facts);
+        facts.local_certificates = self.presented();
         self.settled = Some(facts);
         self.link.wire_mut().forget_hello();
         Ok(())

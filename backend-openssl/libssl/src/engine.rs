@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_ulong};
 
 use tls_core::config::Identity;
 use tls_core::pki_types::CertificateDer;
-use tls_core::{Error, Facts, Feature, Result, Support};
+use tls_core::{Error, Facts, Feature, Result, Role, Support};
 
 use crate::diagnosis::Diagnosis;
 use crate::ffi::LibSsl;
@@ -15,6 +15,9 @@ pub trait Engine: LibSsl {
     /// Whether the library can start a KeyUpdate, as the backend's
     /// [`Capabilities::key_update`](tls_core::Capabilities::key_update) says.
     const KEY_UPDATE: Support = Support::Native;
+    /// Whether there is a `tls-unique`, as the backend's
+    /// [`Capabilities::tls_unique`](tls_core::Capabilities::tls_unique) says.
+    const TLS_UNIQUE: Support = Support::Native;
 
     /// Whether the library can ask for a client certificate after a TLS 1.3 handshake, as
     /// [`Capabilities::post_handshake_auth`](tls_core::Capabilities::post_handshake_auth) says.
@@ -40,7 +43,8 @@ pub trait Engine: LibSsl {
     /// `SSL_in_init`: whether a handshake is under way, the first or a later one.
     fn in_handshake(&self) -> bool;
 
-    /// Has [`observed`](LibSsl::observed) count the Finished messages of the peer.
+    /// Has [`observed`](LibSsl::observed) count the Finished messages of the peer, and tell whether a
+    /// certificate was sent.
     fn watch_handshakes(&mut self) {}
 
     /// Whether the peer may start a renegotiation from now on; the configuration allows it.
@@ -55,6 +59,17 @@ pub trait Engine: LibSsl {
     ///
     /// `Backend`, if the library does not say what every handshake has.
     fn facts(&self) -> Result<Facts>;
+
+    /// Whether the connection has the extended master secret; `false` if the library cannot tell.
+    /// Asked in TLS 1.2, once the handshake is complete.
+    fn has_extended_master_secret(&self) -> bool;
+
+    /// What RFC 5929 section 3 calls the first Finished of the handshake. Asked if
+    /// [`TLS_UNIQUE`](Self::TLS_UNIQUE) says so, in TLS 1.2, once the handshake is complete.
+    fn first_finished(&self, role: Role) -> Option<Vec<u8>>;
+
+    /// `SSL_export_keying_material`: fills `output`, and says whether it did.
+    fn export(&self, output: &mut [u8], label: &str, context: Option<&[u8]>) -> bool;
 
     /// What a failure means. `codes` is the error queue, oldest first; it may be empty.
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis;

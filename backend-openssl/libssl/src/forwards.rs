@@ -147,6 +147,11 @@ macro_rules! libssl_engine {
                         // SAFETY: as below, of one byte or more.
                         observed.see_handshake(unsafe { buffer.cast::<u8>().read() });
                     }
+                    Message::HandshakeSent(length) => {
+                        // SAFETY: "buf, len: The protocol message" (SSL_CTX_set_msg_callback(3)),
+                        // of at least one byte, valid while the callback runs.
+                        observed.see_own(unsafe { buffer.cast::<u8>().read() }, length);
+                    }
                     Message::AlertSent => {
                         // SAFETY: "buf, len: The protocol message" (SSL_CTX_set_msg_callback(3)),
                         // of two bytes, valid while the callback runs.

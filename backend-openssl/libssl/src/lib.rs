@@ -24,6 +24,7 @@
 #![deny(unsafe_code)]
 
 mod alpn;
+mod bindings;
 mod bio;
 mod buffer;
 mod classify;
@@ -58,10 +59,14 @@ mod tests;
 mod verify;
 mod wire;
 
+use std::sync::Arc;
+
 use tls_core::config::SocketTransport;
+use tls_core::pki_types::CertificateDer;
 use tls_core::{Role, Support};
 
 pub use alpn::{alpn_wire_format, select_alpn};
+pub use bindings::first_finished;
 pub use bio::{bio_ctrl, bio_read, bio_write};
 pub use context::{EngineContext, Lowered, Side};
 pub use diagnosis::{Diagnose, Diagnosis, Meaning, Reason};
@@ -87,7 +92,7 @@ pub const SOCKETS: Support = match cfg!(unix) {
 };
 
 /// What a session needs to know besides its engine.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Setup {
     /// Which side the session is; the engine has been told (`SSL_set_connect_state` or
     /// `SSL_set_accept_state`).
@@ -100,4 +105,6 @@ pub(crate) struct Setup {
     pub(crate) socket_transport: SocketTransport,
     /// What may happen after the handshake.
     pub(crate) policy: post_handshake::Policy,
+    /// What this side presents, if it is asked.
+    pub(crate) local_certificates: Option<Arc<[CertificateDer<'static>]>>,
 }

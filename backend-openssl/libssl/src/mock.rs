@@ -412,6 +412,21 @@ impl Engine for Mock {
         ))
     }
 
+    fn has_extended_master_secret(&self) -> bool {
+        leave_error(2);
+        true
+    }
+
+    fn first_finished(&self, _role: Role) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn export(&self, output: &mut [u8], label: &str, context: Option<&[u8]>) -> bool {
+        leave_error(3);
+        output.fill(label.len() as u8 + context.map_or(0, |context| context.len() as u8 + 1));
+        label != "refused"
+    }
+
     fn diagnose(&self, codes: &[c_ulong]) -> Diagnosis {
         match codes.first() {
             Some(&code) if code >= ALERTS => Diagnosis {

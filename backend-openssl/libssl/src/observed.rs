@@ -1,7 +1,7 @@
 //! What the libraries tell by callbacks while they work.
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use tls_core::iana::AlertDescription;
 
@@ -17,6 +17,10 @@ const ALERT: c_int = 21;
 const HANDSHAKE: c_int = 22;
 /// The type of Finished: RFC 8446 section 4.
 const FINISHED: u8 = 20;
+/// The message with the certificates of this side, and its length when there are none: a header, an
+/// empty context and an empty list. RFC 8446 section 4.4.2; in TLS 1.2 it is shorter still.
+const CERTIFICATE: u8 = 11;
+const NO_CERTIFICATE: usize = 4 + 1 + 3;
 /// The pseudo content type of a record header, `SSL3_RT_HEADER`.
 const RECORD_HEADER: c_int = 0x100;
 /// The level of a fatal alert: RFC 8446 section 6.
@@ -29,6 +33,7 @@ const NO_ALERT: u16 = 256;
 #[derive(Debug)]
 pub struct Observed {
     alert_sent: AtomicU16,
+    certificate_sent: AtomicBool,
     warnings: AtomicU32,
     records: AtomicU64,
     finished: AtomicU64,
@@ -44,6 +49,9 @@ pub enum Message {
     AlertSent,
     /// A handshake message was received: the callback's buffer begins with its type.
     HandshakeReceived,
+    /// A message of the handshake was sent, which begins with this many bytes in the callback's
+    /// buffer.
+    HandshakeSent(usize),
 }
 
 impl Message {
@@ -54,6 +62,7 @@ impl Message {
             (false, RECORD_HEADER, _) => Some(Self::RecordHeader),
             (true, ALERT, 2) => Some(Self::AlertSent),
             (false, HANDSHAKE, 1..) => Some(Self::HandshakeReceived),
+            (true, HANDSHAKE, 1..) => Some(Self::HandshakeSent(length)),
             _ => None,
         }
     }
@@ -64,6 +73,7 @@ impl Observed {
     pub fn new(questions: Questions) -> Self {
         Self {
             alert_sent: AtomicU16::new(NO_ALERT),
+            certificate_sent: AtomicBool::new(false),
             warnings: AtomicU32::new(0),
             records: AtomicU64::new(0),
             finished: AtomicU64::new(0),
@@ -99,6 +109,18 @@ impl Observed {
             let description = u16::from(description);
             self.alert_sent.store(description, Ordering::Relaxed);
         }
+    }
+
+    /// A message of the handshake was sent: its type, and how long it is with its header.
+    pub fn see_own(&self, kind: u8, length: usize) {
+        if kind == CERTIFICATE && length > NO_CERTIFICATE {
+            self.certificate_sent.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a certificate was sent; `false` if nobody watches.
+    pub fn certificate_sent(&self) -> bool {
+        self.certificate_sent.load(Ordering::Relaxed)
     }
 
     /// A record header was read.

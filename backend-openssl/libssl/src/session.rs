@@ -4,8 +4,8 @@ use tls_core::config::Identity;
 use tls_core::pki_types::CertificateDer;
 use tls_core::support::Lifecycle;
 use tls_core::{
-    BufferSession, Error, Facts, PostHandshakeAuth, Progress, Result, Role, Session, Status,
-    Verdict,
+    BufferSession, ChannelBinding, Error, Facts, PostHandshakeAuth, Progress, Result, Role,
+    Session, Status, Verdict,
 };
 
 use crate::Setup;
@@ -91,6 +91,19 @@ macro_rules! lifecycle_accessors {
 
         fn set_client_certificate(&mut self, identity: Option<Identity>) -> Result<()> {
             self.core.set_client_certificate(identity)
+        }
+
+        fn export_keying_material(
+            &self,
+            output: &mut [u8],
+            label: &[u8],
+            context: Option<&[u8]>,
+        ) -> Result<()> {
+            self.core.export_keying_material(output, label, context)
+        }
+
+        fn channel_binding(&self, binding: ChannelBinding) -> Result<Option<Vec<u8>>> {
+            self.core.channel_binding(binding)
         }
     };
 }

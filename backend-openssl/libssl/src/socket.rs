@@ -10,8 +10,8 @@ use tls_core::support::{
     Descriptor, Lifecycle, check_nonblocking, check_unread, receive, send, unread_too_much,
 };
 use tls_core::{
-    DetachError, Detached, Error, Facts, Feature, Misuse, Operation, PostHandshakeAuth, Progress,
-    Result, Role, Session, SocketSession, Status, Verdict,
+    ChannelBinding, DetachError, Detached, Error, Facts, Feature, Misuse, Operation,
+    PostHandshakeAuth, Progress, Result, Role, Session, SocketSession, Status, Verdict,
 };
 
 use crate::Setup;

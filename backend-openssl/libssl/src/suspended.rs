@@ -60,6 +60,8 @@ impl<E: Engine> Core<E> {
             let presented = engine.present(&identity);
             engine.clear_errors();
             presented?;
+            engine.watch_handshakes();
+            self.local_certificates = Some(identity.shared_chain());
         }
         self.lifecycle.resolve_credentials()?;
         self.link

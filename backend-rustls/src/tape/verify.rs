@@ -21,6 +21,7 @@ use tls_core::{CertificateProblem, Verdict};
 use super::{Outcome, Request, Tape, Unverified, with};
 use crate::context::is_nobody;
 use crate::error::certificate_problem;
+use crate::presented;
 
 thread_local! {
     /// Why the last peer was refused, where rustls has no error for it.
@@ -254,11 +255,14 @@ impl ResolvesClientCert for LateCredentials {
     fn resolve(
         &self,
         root_hint_subjects: &[&[u8]],
-        _sigschemes: &[SignatureScheme],
+        schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
         with(|tape| {
             tape.server_asked = true;
             if let Some(credentials) = &tape.credentials {
+                if let Some(credentials) = credentials {
+                    presented::note(credentials, schemes);
+                }
                 return credentials.clone();
             }
             tape.mark();

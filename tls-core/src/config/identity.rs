@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -13,7 +14,7 @@ use crate::error::{ConfigProblem, Error, Result};
 /// The key's memory is not printed by `Debug`. Whether key and certificate belong together is
 /// checked by the backend when a context is built.
 pub struct Identity {
-    chain: Vec<CertificateDer<'static>>,
+    chain: Arc<[CertificateDer<'static>]>,
     key: PrivateKeyDer<'static>,
 }
 
@@ -33,7 +34,10 @@ impl Identity {
                 "the certificate chain is empty",
             ));
         }
-        Ok(Self { chain, key })
+        Ok(Self {
+            chain: chain.into(),
+            key,
+        })
     }
 
     /// Reads PEM (RFC 7468): the chain, leaf first, and a PKCS#8, PKCS#1 or SEC1 key.
@@ -71,6 +75,11 @@ impl Identity {
     /// The chain, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
+    }
+
+    /// The chain, leaf first, to be kept without a copy.
+    pub fn shared_chain(&self) -> Arc<[CertificateDer<'static>]> {
+        Arc::clone(&self.chain)
     }
 
     /// The private key of the leaf.

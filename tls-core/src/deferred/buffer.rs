@@ -10,7 +10,7 @@ use crate::facts::Facts;
 use crate::iana::AlertDescription;
 use crate::session::{BufferSession, Role, Session, unasked};
 use crate::status::{PostHandshakeAuth, Progress, Status};
-use crate::support::forward_suspensions;
+use crate::support::{forward_bindings, forward_suspensions};
 
 /// A session of a [`Deferred`](super::Deferred) context, without I/O.
 #[derive(Debug)]
@@ -188,6 +188,8 @@ impl<C: Context> Session for DeferredBufferSession<C> {
     }
 
     forward_suspensions!(self => self.current(), self.current_mut());
+
+    forward_bindings!(self, _ => self.current());
 
     fn client_hello(&self) -> Option<&ClientHello> {
         self.first.client_hello()

@@ -2,6 +2,7 @@
 
 use super::context::Choose;
 use crate::backend::{Context, DynContext};
+use crate::binding::ChannelBinding;
 use crate::capabilities::Support;
 use crate::client_hello::{ClientHello, ClientHelloReader};
 use crate::config::SessionOptions;
@@ -242,6 +243,15 @@ impl<C: Context> Session for First<C> {
         };
         let verdict = (self.lifecycle).gate_client_certificate(requests, self.unsent, usize::MAX);
         refusal(verdict, Operation::RequestCertificate).map(|progress| progress.status)
+    }
+
+    fn export_keying_material(&self, _: &mut [u8], _: &[u8], _: Option<&[u8]>) -> Result<()> {
+        self.lifecycle.settled(Operation::Export).map(drop)
+    }
+
+    fn channel_binding(&self, _: ChannelBinding) -> Result<Option<Vec<u8>>> {
+        let settled = self.lifecycle.settled(Operation::ChannelBinding);
+        settled.map(|_| None)
     }
 
     fn client_hello(&self) -> Option<&ClientHello> {

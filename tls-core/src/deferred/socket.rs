@@ -16,8 +16,8 @@ use crate::iana::AlertDescription;
 use crate::session::{DetachError, Detached, MAX_UNREAD, Role, Session, SocketSession, unasked};
 use crate::status::{PostHandshakeAuth, Progress, Status};
 use crate::support::{
-    Descriptor, check_nonblocking, check_unread, forward_suspensions, receive, send,
-    unread_too_much, would_block,
+    Descriptor, check_nonblocking, check_unread, forward_bindings, forward_suspensions, receive,
+    send, unread_too_much, would_block,
 };
 
 /// How much is received at once, in bytes.
@@ -286,6 +286,8 @@ impl<C: Context> Session for DeferredSocketSession<'_, C> {
     }
 
     forward_suspensions!(self => self.current(), self.current_mut());
+
+    forward_bindings!(self, _ => self.current());
 
     fn client_hello(&self) -> Option<&ClientHello> {
         self.first.client_hello()

@@ -265,6 +265,18 @@ impl Lifecycle {
         self.unread_updates = 0;
     }
 
+    /// What the handshake settled, for calls that ask the engine about it: exporters and bindings.
+    ///
+    /// # Errors
+    ///
+    /// The session's failure, at once; `Misuse(HandshakeIncomplete)`.
+    pub fn settled(&self, operation: Operation) -> Result<&Facts> {
+        if let Some(failure) = self.failure() {
+            return Err(failure.clone());
+        }
+        self.facts().ok_or_else(|| incomplete(operation))
+    }
+
     fn gate_failure(&self, pending_output: usize) -> Option<Result<Status>> {
         let failure = self.failure.as_ref()?;
         if failure.announces && pending_output > 0 {

@@ -1,9 +1,11 @@
 //! For authors of backends: what every implementation of the session traits needs.
 
+mod bindings;
 mod buffer;
 #[cfg(unix)]
 mod descriptor;
 mod driver;
+mod end_point;
 mod lifecycle;
 mod plaintext;
 #[cfg(unix)]
@@ -13,6 +15,7 @@ mod store;
 mod suspension;
 mod transport;
 
+pub use bindings::{Keying, channel_binding, export_keying_material};
 #[cfg(unix)]
 pub use descriptor::{Descriptor, check_nonblocking, receive, send, send_vectored};
 pub use lifecycle::{Lifecycle, OUTPUT_RESERVE, Requests};
@@ -21,6 +24,7 @@ pub use pump::{SocketPump, check_unread, unread_too_much};
 pub use record::{MAX_RECORD, RECORD_HEADER, RecordHeader};
 pub use store::BoundedStore;
 
+pub(crate) use bindings::forward_bindings;
 pub(crate) use driver::Driver;
 pub(crate) use plaintext::Joined;
 pub(crate) use suspension::forward_suspensions;

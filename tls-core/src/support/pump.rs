@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::bindings::forward_bindings;
 use super::descriptor::{Descriptor, check_nonblocking, receive, send};
 use super::driver::Driver;
 use super::plaintext::Joined;
@@ -247,4 +248,6 @@ impl<S: BufferSession> Session for SocketPump<'_, S> {
     fn post_handshake_auth(&self) -> PostHandshakeAuth {
         self.driver.session().post_handshake_auth()
     }
+
+    forward_bindings!(self, operation => self.driver.settled(operation)?);
 }

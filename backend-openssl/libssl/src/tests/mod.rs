@@ -26,6 +26,7 @@ fn setup(role: Role, bound: usize) -> Setup {
             allow_renegotiation: false,
             suspends: false,
         },
+        local_certificates: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a driver tells of itself, and what is left of it.
 
 use super::Driver;
-use crate::error::Error;
+use crate::error::{Error, Misuse, Operation, Result};
 use crate::session::BufferSession;
 
 impl<B: BufferSession> Driver<B> {
@@ -11,6 +11,15 @@ impl<B: BufferSession> Driver<B> {
 
     pub(crate) fn session_mut(&mut self) -> &mut B {
         &mut self.session
+    }
+
+    /// The session, for calls that ask it about a handshake that is complete and did not fail.
+    pub(crate) fn settled(&self, operation: Operation) -> Result<&B> {
+        match self.failure() {
+            Some(error) => Err(error.clone()),
+            None if !self.complete => Err(Error::misuse(Misuse::HandshakeIncomplete, operation)),
+            None => Ok(&self.session),
+        }
     }
 
     /// Whether `handshake` has given `Complete`.
