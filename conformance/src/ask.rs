@@ -8,7 +8,9 @@ use tls_core::config::{
     Verifier,
 };
 use tls_core::iana::{CipherSuite, Group, ProtocolVersion};
-use tls_core::{ClientConfig, ErrorKind, Feature, Result, ServerConfig, SessionOptions, Verdict};
+use tls_core::{
+    ChannelBinding, ClientConfig, ErrorKind, Feature, Result, ServerConfig, SessionOptions, Verdict,
+};
 
 use crate::case::{CaseResult, Failure, Mode, describe};
 use crate::pki::SERVER_IP;
@@ -50,6 +52,19 @@ fn ask(scene: &Scene<'_>, feature: Feature) -> CaseResult<Option<Result<()>>> {
         Feature::DeferredServerContext => scene.backend.deferred_server().map(drop),
         Feature::Unread => return unread(scene).map(Some),
         Feature::KeyUpdate => scene.connected()?.client.request_key_update().map(drop),
+        Feature::Exporter => {
+            let pair = scene.connected()?;
+            pair.client
+                .session()
+                .export_keying_material(&mut [0; 32], b"EXPERIMENTAL", None)
+        }
+        Feature::TlsUnique => bind(scene, ChannelBinding::TlsUnique)?,
+        Feature::TlsServerEndPoint => bind(scene, ChannelBinding::TlsServerEndPoint)?,
+        Feature::TlsExporter => bind(scene, ChannelBinding::TlsExporter)?,
+        Feature::ExtendedMasterSecret => {
+            let version = ProtocolVersion::TLS1_2;
+            bind(&Scene { version, ..*scene }, ChannelBinding::TlsExporter)?
+        }
         Feature::NegotiatedGroup => return negotiated_group(scene).map(Some),
         Feature::Tls12Resumption | Feature::Tls13Resumption => {
             return resumption(scene, feature).map(Some);
@@ -172,6 +187,11 @@ fn ask_for_requests(scene: &Scene<'_>) -> CaseResult<Result<()>> {
     let telling = answers.iter().position(|answer| !refuses(answer));
     let [.., last] = &answers;
     Ok(telling.map_or(last, |place| &answers[place]).clone())
+}
+
+fn bind(scene: &Scene<'_>, binding: ChannelBinding) -> CaseResult<Result<()>> {
+    let pair = scene.connected()?;
+    Ok(pair.server.session().channel_binding(binding).map(drop))
 }
 
 fn ask_for_ip_name(scene: &Scene<'_>) -> Result<()> {

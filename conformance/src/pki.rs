@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, CustomExtension,
-    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SigningKey,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SanType, SignatureAlgorithm,
+    SigningKey,
 };
 use time::{Duration, OffsetDateTime};
 use tls_core::config::{Identity, Roots};
@@ -20,7 +22,7 @@ pub const SERVER_IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// A name no certificate here is valid for.
 pub const OTHER_NAME: &str = "other.polytls.test";
 
-/// Every certificate the cases need. All keys are ECDSA P-256; every chain but those that say so
+/// Every certificate the cases need. All keys but those of two issuers are ECDSA P-256; every chain but those that say so
 /// leads over [`intermediate`](Self::intermediate) to [`root`](Self::root).
 #[derive(Debug)]
 pub struct Pki {
@@ -42,6 +44,10 @@ pub struct Pki {
     pub expired: Identity,
     /// Server for [`SERVER_NAME`] that is valid from tomorrow on.
     pub not_yet_valid: Identity,
+    /// Server for [`SERVER_NAME`] whose issuer signs with SHA-384.
+    pub sha384: Identity,
+    /// Server for [`SERVER_NAME`] whose issuer signs with Ed25519, which has no hash.
+    pub ed25519: Identity,
     /// Server whose common name is [`SERVER_NAME`], without that name in subjectAltName (which
     /// has [`OTHER_NAME`]).
     pub common_name_only: Identity,
@@ -106,6 +112,15 @@ impl Pki {
             second_server,
             untrusted_server: other.issue(localhost()),
             expired: issuer.issue(localhost().valid(-30, -1)),
+            sha384: root
+                .below_with(
+                    authority("polytls SHA-384 intermediate"),
+                    &PKCS_ECDSA_P384_SHA384,
+                )
+                .issue(localhost()),
+            ed25519: root
+                .below_with(authority("polytls Ed25519 intermediate"), &PKCS_ED25519)
+                .issue(localhost()),
             not_yet_valid: issuer.issue(localhost().valid(1, 30)),
             common_name_only: issuer
                 .issue(Leaf::server(&[OTHER_NAME]).with_common_name(SERVER_NAME)),
@@ -153,7 +168,13 @@ impl Authority {
 
     /// An intermediate authority with these parameters.
     pub(crate) fn below(&self, params: CertificateParams) -> Self {
-        let issuer = CertifiedIssuer::signed_by(params, new_key(), &self.issuer)
+        self.below_with(params, &PKCS_ECDSA_P256_SHA256)
+    }
+
+    /// An intermediate authority that signs like this.
+    fn below_with(&self, params: CertificateParams, signs: &'static SignatureAlgorithm) -> Self {
+        let key = KeyPair::generate_for(signs).expect("a key");
+        let issuer = CertifiedIssuer::signed_by(params, key, &self.issuer)
             .expect("an intermediate of fixed parameters");
         let mut between = vec![issuer.der().clone()];
         between.extend(self.between.iter().cloned());

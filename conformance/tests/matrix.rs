@@ -13,11 +13,12 @@ const PEER: &str = env!("CARGO_BIN_EXE_peer");
 const RAW_TEST: &str = "libressl_sends_no_alert_without_a_common_group";
 
 /// The steps of a cell with TLS 1.3.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "handshake",
     "alpn",
     "sni",
     "client_certificate",
+    "bindings",
     "resumption",
     "duplex",
     "key_update",
@@ -174,6 +175,18 @@ const NOTICED: &[(&str, &[&str])] = &[
     (
         "changed-byte",
         &["step duplex: [assertion] the server received 8388608 bytes that are not those"],
+    ),
+    (
+        "wrong-export",
+        &["step bindings: [assertion] what the server exports, and the client"],
+    ),
+    (
+        "wrong-binding",
+        &["step bindings: [assertion] tls-server-end-point of the server, and the client"],
+    ),
+    (
+        "no-binding",
+        &["step bindings: [assertion] tls-server-end-point, as the client tells it"],
     ),
     (
         "clean-end",

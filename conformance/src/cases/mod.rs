@@ -41,6 +41,7 @@
 
 mod alerts;
 mod alpn;
+mod bindings;
 mod buffering;
 mod chains;
 mod client_certificates;
@@ -94,6 +95,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         key_update::CASES,
         post_handshake::CASES,
         renegotiation::CASES,
+        bindings::CASES,
         limits::CASES,
         resumption::CASES,
         deferred::CASES,

@@ -178,6 +178,16 @@ impl KeyType for Length {
 
 /// RFC 8446 section 7.1, with an empty context.
 fn expand_label(secret: &[u8], label: &[u8], length: usize) -> CaseResult<Vec<u8>> {
+    expand_label_with(secret, label, &[], length)
+}
+
+/// RFC 8446 section 7.1.
+pub(super) fn expand_label_with(
+    secret: &[u8],
+    label: &[u8],
+    context: &[u8],
+    length: usize,
+) -> CaseResult<Vec<u8>> {
     let full = [b"tls13 ", label].concat();
     let length_bytes = u16::try_from(length).map_err(|_| broken("a length"))?;
     let mut output = vec![0; length];
@@ -185,7 +195,8 @@ fn expand_label(secret: &[u8], label: &[u8], length: usize) -> CaseResult<Vec<u8
         &length_bytes.to_be_bytes()[..],
         &[full.len() as u8],
         &full,
-        &[0],
+        &[context.len() as u8],
+        context,
     ];
     Prk::new_less_safe(HKDF_SHA256, secret)
         .expand(&info, Length(length))

@@ -8,6 +8,7 @@
 mod crypto;
 mod peer;
 mod quirk;
+mod secrets;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,6 +20,7 @@ pub use crypto::Record;
 use crypto::{Keys, header};
 use peer::{HonestPeer, whole_record};
 pub use quirk::Quirk;
+use secrets::Secrets;
 
 use crate::case::{CaseResult, Failure};
 use crate::endpoint::Endpoint;
@@ -57,6 +59,7 @@ pub struct Forge {
     end: wire::End,
     tx: Option<Keys>,
     rx: Option<Keys>,
+    secrets: Option<Secrets>,
     queue: VecDeque<u8>,
     received: Vec<u8>,
     ended: bool,
@@ -156,6 +159,7 @@ impl Forge {
             end,
             tx: None,
             rx: None,
+            secrets: None,
             queue: VecDeque::new(),
             received: Vec::new(),
             ended: false,
@@ -222,6 +226,7 @@ impl Forge {
                 let keys = peer.hand_over()?;
                 self.tx = Some(keys.tx);
                 self.rx = Some(keys.rx);
+                self.secrets = Some(keys.secrets);
                 self.received.splice(..0, keys.unopened);
                 return Ok(Ok(()));
             }
@@ -383,6 +388,31 @@ impl Forge {
     pub fn received_raw(&mut self) -> CaseResult<Vec<u8>> {
         while self.carry()? {}
         Ok(std::mem::take(&mut self.received))
+    }
+
+    /// What the victim must export, worked out without any engine.
+    ///
+    /// # Errors
+    ///
+    /// `harness` before the handshake.
+    pub fn expected_export(
+        &self,
+        label: &[u8],
+        context: Option<&[u8]>,
+        length: usize,
+    ) -> CaseResult<Vec<u8>> {
+        let secrets = self.secrets.as_ref().ok_or_else(no_keys)?;
+        secrets.export(label, context, length)
+    }
+
+    /// What the first Finished of a TLS 1.2 handshake must have been, worked out without any engine.
+    ///
+    /// # Errors
+    ///
+    /// `harness` before the handshake, and with TLS 1.3.
+    pub fn expected_finished(&self) -> CaseResult<Vec<u8>> {
+        let secrets = self.secrets.as_ref().ok_or_else(no_keys)?;
+        secrets.first_finished()
     }
 
     /// How many bytes wait to be delivered to the victim.

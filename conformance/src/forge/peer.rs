@@ -15,6 +15,7 @@ use tls_core::support::RecordHeader;
 
 use super::crypto::{Keys, broken};
 use super::quirk::Quirk;
+use super::secrets::{Secrets, Transcript};
 use crate::case::{CaseResult, Failure};
 use crate::pair::Side;
 use crate::pki::{Pki, SERVER_NAME};
@@ -26,6 +27,7 @@ pub(super) struct HonestPeer {
     version: ProtocolVersion,
     side: Side,
     arrived: Vec<u8>,
+    hellos: Transcript,
 }
 
 /// The keys of both directions, and ciphertext that arrived after the handshake.
@@ -33,6 +35,7 @@ pub(super) struct Handover {
     pub(super) tx: Keys,
     pub(super) rx: Keys,
     pub(super) unopened: Vec<u8>,
+    pub(super) secrets: Secrets,
 }
 
 impl HonestPeer {
@@ -53,6 +56,7 @@ impl HonestPeer {
             version,
             side,
             arrived: Vec::new(),
+            hellos: Transcript::default(),
         })
     }
 
@@ -64,8 +68,9 @@ impl HonestPeer {
             let Some(record) = whole_record(&self.arrived) else {
                 break;
             };
-            let mut record = Cursor::new(self.arrived.drain(..record).collect::<Vec<_>>());
-            self.connection.read_tls(&mut record)?;
+            let record: Vec<_> = self.arrived.drain(..record).collect();
+            self.hellos.add(&record);
+            self.connection.read_tls(&mut Cursor::new(record))?;
             self.connection
                 .process_new_packets()
                 .map_err(|error| Failure::new("peer", format!("the honest peer: {error}")))?;
@@ -73,6 +78,7 @@ impl HonestPeer {
         while self.connection.wants_write() {
             self.connection.write_tls(&mut output)?;
         }
+        self.hellos.add(&output);
         Ok(output)
     }
 
@@ -104,6 +110,15 @@ impl HonestPeer {
             .connection
             .dangerous_extract_secrets()
             .map_err(|error| broken(&error.to_string()))?;
+        let secrets = match self.version {
+            ProtocolVersion::TLS1_3 => Secrets::Tls13 {
+                exporter: self.secrets.labelled("EXPORTER_SECRET")?,
+            },
+            _ => Secrets::Tls12 {
+                master: self.secrets.labelled("CLIENT_RANDOM")?,
+                messages: self.hellos.messages,
+            },
+        };
         let (tx, rx) = if self.version == ProtocolVersion::TLS1_3 {
             let (own, other) = (self.side, self.side.other());
             (
@@ -117,6 +132,7 @@ impl HonestPeer {
             tx,
             rx,
             unopened: self.arrived,
+            secrets,
         })
     }
 }
@@ -188,7 +204,7 @@ fn server(
     ServerConnection::new(Arc::new(config)).map(Connection::from)
 }
 
-/// Keeps the traffic secrets of one TLS 1.3 connection: the keys alone do not lead to the next.
+/// Keeps the secrets of one connection: the keys alone lead neither to the next nor to exporters.
 #[derive(Default)]
 struct TrafficSecrets {
     kept: Mutex<Vec<(String, Vec<u8>)>>,
@@ -200,11 +216,15 @@ impl TrafficSecrets {
             Side::Client => "CLIENT_TRAFFIC_SECRET_0",
             Side::Server => "SERVER_TRAFFIC_SECRET_0",
         };
+        self.labelled(label)
+    }
+
+    fn labelled(&self, label: &str) -> CaseResult<Vec<u8>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter()
             .find(|(kept, _)| kept == label)
             .map(|(_, secret)| secret.clone())
-            .ok_or_else(|| broken("no traffic secret was logged"))
+            .ok_or_else(|| broken("a secret was not logged"))
     }
 }
 

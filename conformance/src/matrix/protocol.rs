@@ -32,6 +32,8 @@ pub(crate) enum Ask {
     Transfer { send: Piece, receive: usize },
     /// Send a KeyUpdate.
     KeyUpdate,
+    /// Tell what is exported, and the channel bindings.
+    Bind,
     /// End this side with a close_notify.
     ShutDown,
     /// End this side without a close_notify: the transport alone.
@@ -52,6 +54,7 @@ impl Ask {
             Self::Handshake => "handshake",
             Self::Transfer { .. } => "transfer",
             Self::KeyUpdate => "send a KeyUpdate",
+            Self::Bind => "tell its bindings",
             Self::ShutDown => "shut down",
             Self::Cut => "cut the connection",
             Self::ReadToEnd => "read to the end",
@@ -151,6 +154,12 @@ pub(crate) enum Answer {
     KeyUpdate {
         /// The ciphertext that was pending before, and is after, in bytes.
         pending: [usize; 2],
+    },
+    Bound {
+        /// What is exported with no context, an empty one and another, in hexadecimal.
+        exported: Vec<String>,
+        /// By their names: the value, nothing where there is none, or the label of the problem.
+        bindings: BTreeMap<String, Result<Option<String>, String>>,
     },
     /// The status of `shutdown`, as it is written in the code.
     ShutDown {
@@ -329,6 +338,6 @@ pub(crate) fn version(number: u16) -> ProtocolVersion {
     ProtocolVersion(number)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -454,7 +454,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The failure of two answers of which at least one is none of those expected.
-    fn neither(&self, what: &str, [client, server]: &[Answer; 2]) -> Failure {
+    pub(super) fn neither(&self, what: &str, [client, server]: &[Answer; 2]) -> Failure {
         let (at_fault, side, others) = match client {
             Answer::Failed(_) => (client, Side::Client, server),
             _ => (server, Side::Server, client),

@@ -1,7 +1,7 @@
 //! The steps of a cell. Each starts with nothing, and says what both sides must tell.
 
-use tls_core::Feature;
 use tls_core::iana::{AlertDescription, ProtocolVersion};
+use tls_core::{ChannelBinding, Feature};
 
 use super::protocol::{Answer, Ask, Piece, fingerprints};
 use super::stage::{Handshaken, Lack, Stage, StepResult, Stop, is_problem, unsupported};
@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step::new("alpn", alpn),
     Step::new("sni", sni),
     Step::new("client_certificate", client_certificate),
+    Step::new("bindings", bindings),
     Step::new("resumption", resumption),
     Step::new("duplex", duplex),
     Step {
@@ -132,6 +133,82 @@ fn client_certificate(stage: &mut Stage<'_>) -> StepResult {
     )?;
     stage.ping_pong()?;
     Ok(stage.close()?)
+}
+
+/// Both sides export the same, and tell the same bindings, in a resumed session too; where one lacks
+/// what a binding needs, that is why there is none.
+fn bindings(stage: &mut Stage<'_>) -> StepResult {
+    stage.configure(stage.client(), stage.server())?;
+    for _ in 0..2 {
+        stage.connect()?;
+        stage.ping_pong()?;
+        agree_on_bindings(stage)?;
+        stage.close()?;
+    }
+    Ok(())
+}
+
+fn agree_on_bindings(stage: &mut Stage<'_>) -> CaseResult {
+    let answers = stage.ask_both(Ask::Bind, Ask::Bind)?;
+    let [
+        Answer::Bound {
+            exported: by_client,
+            bindings: client,
+        },
+        Answer::Bound {
+            exported: by_server,
+            bindings: server,
+        },
+    ] = answers
+    else {
+        return Err(stage.neither("the bindings", &answers));
+    };
+    check::equal(
+        "what the server exports, and the client",
+        by_server,
+        by_client,
+    )?;
+    for &binding in ChannelBinding::ALL {
+        let told = [client.get(binding.name()), server.get(binding.name())];
+        let mut values = Vec::new();
+        for (told, side) in told.into_iter().zip(Side::BOTH) {
+            let what = format!("{binding}, as the {} tells it", side.name());
+            let expected = expected_binding(stage, side, binding);
+            let told = told.ok_or_else(|| Failure::assertion(format!("{what}: nothing")))?;
+            let length = told
+                .as_ref()
+                .map(|value| value.as_ref().map(|text| text.len() / 2));
+            check::equal(&what, length, expected.as_ref().map(|length| *length))?;
+            values.extend(told.as_ref().ok());
+        }
+        if let [client, server] = *values {
+            let what = format!("{binding} of the server, and the client");
+            check::equal(&what, server, client)?;
+        }
+    }
+    Ok(())
+}
+
+/// How long a binding is that a side tells, in bytes, or why it refuses.
+fn expected_binding(
+    stage: &Stage<'_>,
+    side: Side,
+    binding: ChannelBinding,
+) -> Result<Option<usize>, String> {
+    if stage.lacks(side, binding.feature()).is_some() {
+        return Err(unsupported(binding.feature()));
+    }
+    let secret = Feature::ExtendedMasterSecret;
+    let lacks_secret = Side::BOTH
+        .into_iter()
+        .any(|side| stage.lacks(side, secret).is_some());
+    match binding {
+        ChannelBinding::TlsServerEndPoint => Ok(Some(32)),
+        ChannelBinding::TlsUnique if stage.is_tls13() => Ok(None),
+        _ if !stage.is_tls13() && lacks_secret => Err(unsupported(secret)),
+        ChannelBinding::TlsUnique => Ok(Some(12)),
+        _ => Ok(Some(32)),
+    }
 }
 
 /// The second connection resumes the first; where a side lacks that, it is a full handshake again.

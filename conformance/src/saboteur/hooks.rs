@@ -7,8 +7,8 @@ use tls_core::config::Identity;
 use tls_core::iana::AlertDescription;
 use tls_core::pki_types::CertificateDer;
 use tls_core::{
-    CertificateProblem, ClientHello, DynContext, Facts, PostHandshakeAuth, Progress, Result, Role,
-    Session, SocketSession, Status, Verdict,
+    CertificateProblem, ChannelBinding, ClientHello, DynContext, Facts, PostHandshakeAuth,
+    Progress, Result, Role, Session, SocketSession, Status, Verdict,
 };
 
 /// One call on its way to the real session, in either mode.
@@ -122,6 +122,24 @@ pub(crate) trait Hook: Send {
 
     fn buffered(&self, session: &dyn Session) -> usize {
         session.buffered()
+    }
+
+    fn export(
+        &self,
+        session: &dyn Session,
+        output: &mut [u8],
+        label: &[u8],
+        context: Option<&[u8]>,
+    ) -> Result<()> {
+        session.export_keying_material(output, label, context)
+    }
+
+    fn channel_binding(
+        &self,
+        session: &dyn Session,
+        binding: ChannelBinding,
+    ) -> Result<Option<Vec<u8>>> {
+        session.channel_binding(binding)
     }
 
     fn passes_eof(&self) -> bool {

@@ -10,9 +10,9 @@ use tls_core::config::Identity;
 use tls_core::iana::AlertDescription;
 use tls_core::pki_types::CertificateDer;
 use tls_core::{
-    BufferSession, CertificateProblem, ClientHello, DetachError, Detached, DynContext, Error,
-    ErrorKind, Facts, Operation, PostHandshakeAuth, Progress, Result, Role, Session, SocketSession,
-    Status, Verdict,
+    BufferSession, CertificateProblem, ChannelBinding, ClientHello, DetachError, Detached,
+    DynContext, Error, ErrorKind, Facts, Operation, PostHandshakeAuth, Progress, Result, Role,
+    Session, SocketSession, Status, Verdict,
 };
 
 use super::context::DescriptorHook;
@@ -73,6 +73,19 @@ macro_rules! session_through_hook {
 
             fn close_notify_received(&self) -> bool {
                 self.0.inner().close_notify_received()
+            }
+
+            fn export_keying_material(
+                &self,
+                output: &mut [u8],
+                label: &[u8],
+                context: Option<&[u8]>,
+            ) -> Result<()> {
+                self.0.hook.export(self.0.inner(), output, label, context)
+            }
+
+            fn channel_binding(&self, binding: ChannelBinding) -> Result<Option<Vec<u8>>> {
+                self.0.hook.channel_binding(self.0.inner(), binding)
             }
 
             fn request_key_update(&mut self) -> Result<Status> {

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use tls_core::{DynContext, Error, Operation, Session, SessionOptions, Status};
+use tls_core::{ChannelBinding, DynContext, Error, Operation, Session, SessionOptions, Status};
 
 use super::Deadline;
 use crate::case::Mode;
 use crate::endpoint::{Endpoint, Step};
-use crate::matrix::protocol::{Answer, Piece, Problem, Tally, Told};
+use crate::matrix::protocol::{Answer, Piece, Problem, Tally, Told, hexadecimal};
 use crate::wire::{Link, Port};
 
 /// The capacity of each queue of a buffer session, in bytes.
@@ -164,6 +164,31 @@ impl Connection {
             Turn::of(status, || [before, after])
         })?;
         Ok(Answer::KeyUpdate { pending })
+    }
+
+    /// What both sides of a connection derive alike.
+    pub(super) fn bind(&self) -> Result<Answer, Problem> {
+        const CONTEXTS: [Option<&[u8]>; 3] = [None, Some(b""), Some(b"context")];
+        const LABEL: &[u8] = b"EXPERIMENTAL polytls matrix";
+
+        let session = self.session();
+        let mut exported = Vec::new();
+        for context in CONTEXTS {
+            let mut output = [0; 48];
+            session.export_keying_material(&mut output, LABEL, context)?;
+            exported.push(hexadecimal(&output));
+        }
+        let bindings = ChannelBinding::ALL.iter().map(|&binding| {
+            let told = match session.channel_binding(binding) {
+                Ok(value) => Ok(value.as_deref().map(hexadecimal)),
+                Err(error) => Err(Problem::from(error).label),
+            };
+            (binding.name().to_owned(), told)
+        });
+        Ok(Answer::Bound {
+            exported,
+            bindings: bindings.collect(),
+        })
     }
 
     pub(super) fn shut_down(&mut self, deadline: Deadline) -> Result<Answer, Problem> {

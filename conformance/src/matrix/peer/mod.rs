@@ -140,6 +140,7 @@ impl Peer {
             Ask::Handshake => self.connection()?.handshake(deadline),
             Ask::Transfer { send, receive } => self.connection()?.transfer(send, receive, deadline),
             Ask::KeyUpdate => self.connection()?.key_update(deadline),
+            Ask::Bind => self.connection()?.bind(),
             Ask::ShutDown => self.connection()?.shut_down(deadline),
             Ask::Cut => self.connection()?.cut(),
             Ask::ReadToEnd => self.connection()?.read_to_end(deadline),

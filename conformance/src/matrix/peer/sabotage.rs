@@ -42,6 +42,12 @@ pub enum Sabotage {
     EndsBoth,
     /// It queues no KeyUpdate.
     NoKeyUpdate,
+    /// It exports something else than the other side.
+    WrongExport,
+    /// It tells another channel binding than the other side.
+    WrongBinding,
+    /// It tells no channel binding.
+    NoBinding,
     /// It dies in the transfer.
     Dies,
     /// It never answers a transfer.
@@ -52,7 +58,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::WrongAlert,
         Self::LostByte,
         Self::ChangedByte,
@@ -69,6 +75,9 @@ impl Sabotage {
         Self::AlwaysResumed,
         Self::EndsBoth,
         Self::NoKeyUpdate,
+        Self::WrongExport,
+        Self::WrongBinding,
+        Self::NoBinding,
         Self::Dies,
         Self::Hangs,
         Self::Babbles,
@@ -93,6 +102,9 @@ impl Sabotage {
             Self::AlwaysResumed => "always-resumed",
             Self::EndsBoth => "ends-both",
             Self::NoKeyUpdate => "no-key-update",
+            Self::WrongExport => "wrong-export",
+            Self::WrongBinding => "wrong-binding",
+            Self::NoBinding => "no-binding",
             Self::Dies => "dies",
             Self::Hangs => "hangs",
             Self::Babbles => "babbles",
@@ -130,6 +142,18 @@ impl Sabotage {
             }
             (Self::CleanEnd, Answer::Ended { error, .. }) => *error = None,
             (Self::NoKeyUpdate, Answer::KeyUpdate { pending }) => pending[1] = pending[0],
+            (Self::WrongExport, Answer::Bound { exported, .. }) => {
+                exported[2] = own();
+            }
+            (Self::WrongBinding, Answer::Bound { bindings, .. }) => {
+                for value in bindings.values_mut().flatten().flatten() {
+                    value.replace_range(..8, &own());
+                }
+            }
+            (Self::NoBinding, Answer::Bound { bindings, .. }) => {
+                let values = bindings.values_mut().flatten();
+                values.for_each(|value| *value = None);
+            }
             (_, Answer::Handshaken(told)) => self.misreport(told),
             _ => {}
         }
@@ -170,6 +194,11 @@ impl Sabotage {
         }
         std::process::exit(0)
     }
+}
+
+/// Eight digits that no other peer has.
+fn own() -> String {
+    format!("{:08x}", std::process::id())
 }
 
 fn wrong_alert(problem: &mut Problem) {

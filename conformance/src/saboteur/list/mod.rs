@@ -1,5 +1,6 @@
 //! Every way in which the suite breaks a backend.
 
+mod bindings;
 mod calls;
 mod deferred;
 mod key_update;
@@ -14,6 +15,7 @@ use super::Sabotage;
 /// Every sabotage, by clause.
 pub(crate) fn all() -> impl Iterator<Item = &'static Sabotage> {
     [
+        bindings::SABOTAGES,
         calls::SABOTAGES,
         deferred::SABOTAGES,
         key_update::SABOTAGES,
