@@ -8,6 +8,13 @@
 //! times without application data read in between refuses to ask again
 //! (`Misuse(TooManyKeyUpdates)`). No writer depends on it: rustls changes its own keys by itself
 //! whenever a cipher suite's limit (RFC 8446 section 5.5) comes near.
+//!
+//! rustls verifies peers and picks certificates in calls that must answer at once. Sessions that may
+//! have to wait for their caller do their handshake again for each question they ask: with the key
+//! exchanges and signatures of the first time, so that the second costs little more than hashing,
+//! decrypting and verifying once more. Until the handshake is complete such a session keeps the peer's
+//! bytes, 128 KiB at the most, and fails with decode_error beyond; and its own. Sessions of other
+//! contexts, and all after their handshake, do and keep none of this.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
