@@ -45,10 +45,11 @@ pub use tls_core::{config, iana, pki_types, session};
 
 pub use tls_core::{
     Alert, AlertDirection, AnyContext, Backend, BufferSession, BuildInfo, Capabilities,
-    CertificateProblem, ClientConfig, ClientHello, ClientHelloReader, ConfigProblem, Context,
-    Deferred, DeferredBufferSession, DynBackend, DynContext, Error, ErrorKind, Facts, Feature,
-    Misuse, Operation, PostHandshakeAuth, Progress, Result, Role, ServerConfig, Session,
-    SessionOptions, SharedParameter, Source, Status, StreamParts, Support, TlsStream,
+    CertificateProblem, ChannelBinding, ClientConfig, ClientHello, ClientHelloReader,
+    ConfigProblem, Context, Deferred, DeferredBufferSession, DynBackend, DynContext, Error,
+    ErrorKind, Facts, Feature, Misuse, Operation, PostHandshakeAuth, Progress, Result, Role,
+    ServerConfig, Session, SessionOptions, SharedParameter, Source, Status, StreamParts, Support,
+    TlsStream, Verdict,
 };
 #[cfg(unix)]
 pub use tls_core::{DeferredSocketSession, DetachError, Detached, SocketSession};

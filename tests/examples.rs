@@ -16,12 +16,26 @@ use polytls::{ClientConfig, DynBackend, SessionOptions, Status, TlsStream};
 
 /// Those that come to an end by themselves, and what each must print.
 const PROGRAMS: &[(&str, &[&str])] = &[
+    (
+        "channel_binding",
+        &[
+            "client, directly: welcome",
+            "client, through another: refused",
+        ],
+    ),
     ("choose_backend", &["the server got: Hello from the client"]),
     (
         "mtls",
         &[
             "client with a certificate: Hello, CN=alice.example",
             "alert certificate_required received",
+        ],
+    ),
+    (
+        "pinned_key",
+        &[
+            "client, the known key: hello",
+            "client, another key: handshake: certificate not accepted: its issuer is unknown",
         ],
     ),
     (
