@@ -1,6 +1,8 @@
 //! What cases assert with. Each says what was expected and what was met.
 
+use std::error::Error as _;
 use std::fmt::Debug;
+use std::io;
 
 use tls_core::iana::AlertDescription;
 use tls_core::{AlertDirection, Error, ErrorKind, Result, Status};
@@ -152,4 +154,29 @@ pub fn alert_one_of(
             describe(error)
         ),
     ))
+}
+
+/// Expects an error to keep what the operating system said of a reset.
+///
+/// # Errors
+///
+/// `assertion`.
+pub fn is_the_systems(error: &Error) -> CaseResult {
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>());
+    let Some(source) = source else {
+        return Err(Failure::assertion(format!(
+            "the system's error is the source, met {error:?}"
+        )));
+    };
+    crate::ensure!(
+        source.raw_os_error().is_some(),
+        "the source has the system's number, met {source:?}"
+    );
+    equal(
+        "what the system said",
+        source.kind(),
+        io::ErrorKind::ConnectionReset,
+    )
 }

@@ -15,6 +15,16 @@ pub(crate) fn psk_identity(flight: &[u8]) -> CaseResult<Option<Vec<u8>>> {
     parse(flight).ok_or_else(|| Failure::new("harness", "the flight is no ClientHello"))
 }
 
+/// Whether a server's recorded flight begins with a HelloRetryRequest: a ServerHello with the random
+/// that says so, of which the beginning will do. RFC 8446 section 4.1.3.
+pub(crate) fn is_retry(flight: &[u8]) -> bool {
+    const RANDOM: [u8; 4] = [0xcf, 0x21, 0xad, 0x74];
+    // Record header, handshake header, legacy version.
+    flight
+        .get(5 + 4 + 2..)
+        .is_some_and(|rest| rest.starts_with(&RANDOM))
+}
+
 fn parse(flight: &[u8]) -> Option<Option<Vec<u8>>> {
     // Record header, handshake header, legacy version and random.
     let mut rest = Reader(flight.get(5 + 4 + 2 + 32..)?);

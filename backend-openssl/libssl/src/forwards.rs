@@ -142,7 +142,10 @@ macro_rules! libssl_engine {
                     return;
                 };
                 match message {
-                    Message::RecordHeader => observed.see_record(),
+                    Message::RecordHeader => {
+                        // SAFETY: as below, of five bytes.
+                        observed.see_record(unsafe { buffer.cast::<[u8; 5]>().read() });
+                    }
                     Message::HandshakeReceived => {
                         // SAFETY: as below, of one byte or more.
                         observed.see_handshake(unsafe { buffer.cast::<u8>().read() });

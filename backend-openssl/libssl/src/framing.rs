@@ -15,12 +15,58 @@ pub(crate) struct Framing {
     payload_left: usize,
     /// How many records it has been given whole.
     finished: u64,
+    seals: Seals,
+}
+
+/// Knows records that are too short to have been sealed. They are the peer's fault; OpenSSL calls
+/// them an internal error of its own in TLS 1.2.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seals {
+    /// The peer has sent a ChangeCipherSpec: what follows is sealed.
+    begun: bool,
+    too_short: bool,
+}
+
+impl Seals {
+    /// The content type of ChangeCipherSpec: RFC 5246 section 6.2.1.
+    const CHANGE_CIPHER_SPEC: u8 = 20;
+    /// The explicit nonce and the tag of AES-GCM, in bytes: RFC 5288 section 3. Other suites have no
+    /// shorter records than an alert, which OpenSSL does not call an error.
+    const SEAL: usize = 8 + 16;
+
+    pub(crate) fn new(begun: bool) -> Self {
+        Self {
+            begun,
+            too_short: false,
+        }
+    }
+
+    /// Whether what comes next is sealed.
+    pub(crate) fn begun(self) -> bool {
+        self.begun
+    }
+
+    /// A record begins, with this header.
+    pub(crate) fn see(&mut self, header: &[u8; RECORD_HEADER]) {
+        self.too_short = self.begun && payload(header) < Self::SEAL;
+        self.begun |= header[0] == Self::CHANGE_CIPHER_SPEC;
+    }
+
+    /// Whether the record that began last is too short.
+    pub(crate) fn too_short(self) -> bool {
+        self.too_short
+    }
 }
 
 impl Framing {
     /// Whether the engine has a part of a record.
     pub(crate) fn in_record(&self) -> bool {
         self.held > 0
+    }
+
+    /// Whether the current record, or else the last, is too short to have been sealed.
+    pub(crate) fn too_short(&self) -> bool {
+        self.seals.too_short()
     }
 
     /// How many records the engine has been given whole.
@@ -48,6 +94,7 @@ impl Framing {
                 return None;
             }
             self.payload_left = payload(&self.header);
+            self.seals.see(&self.header);
         } else {
             self.payload_left -= bytes.len();
             content_type = Some(self.header[0]);
@@ -140,6 +187,22 @@ mod tests {
         let mut framing = Framing::default();
         feed(&mut framing, &record(23, 0), 5);
         assert_eq!((framing.finished(), framing.piece()), (1, RECORD_HEADER));
+    }
+
+    #[test]
+    fn records_without_room_for_a_seal_are_known_once_sealing_has_begun() {
+        let mut framing = Framing::default();
+        for (next, too_short) in [
+            (record(22, 4), false),
+            (record(20, 1), false),
+            (record(22, 40), false),
+            (record(23, 23), true),
+            (record(23, 24), false),
+            (record(20, 1), true),
+        ] {
+            feed(&mut framing, &next, 3);
+            assert_eq!(framing.too_short(), too_short, "{next:?}");
+        }
     }
 
     #[test]

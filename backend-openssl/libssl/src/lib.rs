@@ -32,6 +32,7 @@ mod context;
 mod core;
 mod diagnosis;
 mod engine;
+mod failing;
 mod ffi;
 mod forwards;
 mod framing;

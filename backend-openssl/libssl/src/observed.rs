@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use tls_core::iana::AlertDescription;
 
+use crate::framing::Seals;
 use crate::questions::Questions;
 
 /// `SSL_CB_READ_ALERT`, the same in the three libraries, and so below.
@@ -38,12 +39,14 @@ pub struct Observed {
     records: AtomicU64,
     finished: AtomicU64,
     questions: Questions,
+    sealing_begun: AtomicBool,
+    too_short: AtomicBool,
 }
 
 /// What a message callback has to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// The header of a record was read.
+    /// The header of a record was read: its five bytes are in the callback's buffer.
     RecordHeader,
     /// An alert was sent: its two bytes are in the callback's buffer.
     AlertSent,
@@ -59,7 +62,7 @@ impl Message {
     /// is noted here.
     pub fn of(write: c_int, content_type: c_int, length: usize) -> Option<Self> {
         match (write != 0, content_type, length) {
-            (false, RECORD_HEADER, _) => Some(Self::RecordHeader),
+            (false, RECORD_HEADER, 5) => Some(Self::RecordHeader),
             (true, ALERT, 2) => Some(Self::AlertSent),
             (false, HANDSHAKE, 1..) => Some(Self::HandshakeReceived),
             (true, HANDSHAKE, 1..) => Some(Self::HandshakeSent(length)),
@@ -78,6 +81,8 @@ impl Observed {
             records: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             questions,
+            sealing_begun: AtomicBool::new(false),
+            too_short: AtomicBool::new(false),
         }
     }
 
@@ -124,8 +129,17 @@ impl Observed {
     }
 
     /// A record header was read.
-    pub fn see_record(&self) {
+    pub fn see_record(&self, header: [u8; 5]) {
         self.records.fetch_add(1, Ordering::Relaxed);
+        let mut seals = Seals::new(self.sealing_begun.load(Ordering::Relaxed));
+        seals.see(&header);
+        self.sealing_begun.store(seals.begun(), Ordering::Relaxed);
+        self.too_short.store(seals.too_short(), Ordering::Relaxed);
+    }
+
+    /// Whether the last record of which a header was read is too short to have been sealed.
+    pub(crate) fn too_short(&self) -> bool {
+        self.too_short.load(Ordering::Relaxed)
     }
 
     /// A handshake message of this type was received.

@@ -26,9 +26,11 @@ use crate::session::lifecycle_accessors;
 ///
 /// Records are gathered and sent 64 KiB at a time, and up to 64 KiB are received at once; with
 /// [`SocketTransport::Plain`] the library itself uses the descriptor, record by record. Then the
-/// library sends its alerts by itself, so that an alert the socket has no room for is lost and the
-/// error given at once; a ClientHello is bounded by the library only; and `flush` completes a record
-/// that the socket took in part, which is a call of the engine.
+/// library sends its alerts by itself, at an end of the transport too, so that an alert the socket
+/// has no room for is lost and the error given at once; a reset that OpenSSL or BoringSSL meets while
+/// it sends tickets is passed over by it, and told as a truncation; a ClientHello is bounded by the
+/// library only; and `flush` completes a record that the socket took in part, which is a call of the
+/// engine.
 #[derive(Debug)]
 pub struct SocketEngineSession<'fd, E: Engine> {
     // The order matters: the engine is gone before the descriptor is closed.
@@ -37,6 +39,8 @@ pub struct SocketEngineSession<'fd, E: Engine> {
     plain: Option<Plain>,
     /// `handshake` was called.
     begun: bool,
+    /// What a reply met that could not be sent: the system tells of a reset only once.
+    reply_failed: Option<io::Error>,
     descriptor: Descriptor<'fd>,
 }
 
@@ -64,6 +68,7 @@ impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
             received: Buffer::default(),
             plain,
             begun: false,
+            reply_failed: None,
             descriptor,
         })
     }
@@ -79,6 +84,9 @@ impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
         match receive(self.descriptor.as_fd(), self.received.room(GATHER)) {
             Ok(0) => {
                 self.received.commit(0);
+                if let Some(error) = self.reply_failed.take() {
+                    return self.blocked(error, operation);
+                }
                 self.core.lifecycle.end_input();
                 Ok(true)
             }
@@ -95,6 +103,9 @@ impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
 
     /// Sends what is pending: whether all of it has left.
     fn send_pending(&mut self, operation: Operation) -> Result<bool> {
+        if let Some(error) = self.reply_failed.take() {
+            return self.blocked(error, operation);
+        }
         while self.core.pending() > 0 {
             let pending = &mut self.core.link.wire_mut().pending;
             match send(self.descriptor.as_fd(), pending.filled()) {
@@ -120,10 +131,17 @@ impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
     fn send_replies(&mut self) {
         while self.core.pending() > 0 {
             let pending = &mut self.core.link.wire_mut().pending;
-            let Ok(sent) = send(self.descriptor.as_fd(), pending.filled()) else {
-                return;
-            };
-            pending.consume(sent);
+            match send(self.descriptor.as_fd(), pending.filled()) {
+                Ok(sent) => pending.consume(sent),
+                // A peer that has closed may have said so before: `receive` finds out.
+                Err(error) if matches!(error.kind(), IoKind::WouldBlock | IoKind::BrokenPipe) => {
+                    return;
+                }
+                Err(error) => {
+                    self.reply_failed = Some(error);
+                    return;
+                }
+            }
         }
         self.core.lifecycle.output_drained();
     }

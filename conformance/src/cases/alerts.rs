@@ -328,7 +328,7 @@ fn wait_for_room(scene: &Scene<'_>) -> CaseResult {
 }
 
 /// A connected pair in which the next record of `from` is changed on its way.
-fn tampered(scene: &Scene<'_>, from: Side) -> CaseResult<Pair> {
+pub(super) fn tampered(scene: &Scene<'_>, from: Side) -> CaseResult<Pair> {
     let mut pair = scene.connected()?;
     // Tickets and the like first, so that the fault meets application data.
     pair.ping_pong()?;

@@ -1,12 +1,11 @@
 //! Endings, seen by the side that meets them: close_notify, truncation, reset.
 
 use std::error::Error as _;
-use std::io;
 
 use tls_core::iana::AlertDescription;
-use tls_core::{Error, ErrorKind, Misuse, Status};
+use tls_core::{ErrorKind, Feature, Misuse, Status};
 
-use crate::case::{Case, CaseResult, Failure, Modes};
+use crate::case::{Case, CaseResult, Failure, Modes, Versions};
 use crate::check;
 use crate::ensure;
 use crate::forge::{Forge, WARNING, content_type};
@@ -34,7 +33,12 @@ pub(super) const CASES: &[Case] = &[
     Case {
         rfc: "RFC 8446 6.1",
         clauses: &["K2", "K5"],
-        items: &["seed-api 47", "behaviours 45", "behaviours 53"],
+        items: &[
+            "seed-api 47",
+            "behaviours 45",
+            "behaviours 53",
+            "behaviours 71",
+        ],
         ..Case::new("close.eof_between_records", eof_between_records)
     },
     Case {
@@ -94,6 +98,32 @@ pub(super) const CASES: &[Case] = &[
         items: &["behaviours 37", "behaviours 38", "behaviours 52"],
         modes: Modes::SocketOnly,
         ..Case::new("close.write_after_a_reset_fails", write_after_reset)
+    },
+    Case {
+        rfc: "RFC 8446 4.6.3",
+        clauses: &["K2"],
+        items: &["seed-api 48", "behaviours 36"],
+        requires: &[Feature::KeyUpdate],
+        modes: Modes::SocketOnly,
+        versions: Versions::TLS13,
+        ..Case::new("close.reset_met_by_a_reply", reset_met_by_reply)
+    },
+    Case {
+        rfc: "contract K7",
+        clauses: &["K7"],
+        items: &["seed-api 56"],
+        ..Case::new("close.drop_with_a_full_transport", drop_when_full)
+    },
+    Case {
+        rfc: "contract K2",
+        clauses: &["K2", "K7", "K10"],
+        items: &[
+            "seed-api 56",
+            "behaviours 13",
+            "behaviours 14",
+            "behaviours 59",
+        ],
+        ..Case::new("close.drop_before_and_in_the_handshake", drop_early)
     },
     Case {
         rfc: "contract K7",
@@ -330,32 +360,11 @@ fn reset(scene: &Scene<'_>) -> CaseResult {
         let (data, end) = pair.read_to_end(side)?;
         check::same_bytes("before the reset", &data, b"")?;
         let error = check::fails_with("the end", end, ErrorKind::Reset)?;
-        is_the_systems(&error)?;
+        check::is_the_systems(&error)?;
         check::equal("an alert with it", error.alert(), None)?;
         fails_for_good(&mut pair, side, ErrorKind::Reset)?;
     }
     Ok(())
-}
-
-/// The error of the operating system is kept.
-fn is_the_systems(error: &Error) -> CaseResult {
-    let source = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>());
-    let Some(source) = source else {
-        return Err(Failure::assertion(format!(
-            "the system's error is the source, met {error:?}"
-        )));
-    };
-    ensure!(
-        source.raw_os_error().is_some(),
-        "the source has the system's number, met {source:?}"
-    );
-    check::equal(
-        "what the system said",
-        source.kind(),
-        io::ErrorKind::ConnectionReset,
-    )
 }
 
 fn reset_in_handshake(scene: &Scene<'_>) -> CaseResult {
@@ -365,7 +374,7 @@ fn reset_in_handshake(scene: &Scene<'_>) -> CaseResult {
         let outcome = pair.handshake_outcome()?;
         let error = outcome.of(side).failure("a handshake that is reset")?;
         check::kind("a handshake that is reset", error, ErrorKind::Reset)?;
-        is_the_systems(error)?;
+        check::is_the_systems(error)?;
         fails_for_good(&mut pair, side, ErrorKind::Reset)?;
         ensure!(
             pair.side(side).session().facts().is_none(),
@@ -390,6 +399,94 @@ fn write_after_reset(scene: &Scene<'_>) -> CaseResult {
         check::kind("a write after a reset", &error, ErrorKind::Reset)?;
         ensure!(error.source().is_some(), "the system's error is kept");
         fails_for_good(&mut pair, side, ErrorKind::Reset)?;
+    }
+    Ok(())
+}
+
+/// A reply that a `read` owes is the first to meet the reset, of which the system tells once.
+fn reset_met_by_reply(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        let mut pair = scene.build().tcp().connected()?;
+        pair.ping_pong()?;
+        pair.deliver()?;
+        let peer = pair.side(side.other());
+        let status = peer.request_key_update()?;
+        check::status("a request for new keys", status, Status::Complete)?;
+        peer.flush()?;
+        pair.relay()?;
+        pair.wire.to(side).reset_now();
+        pair.deliver()?;
+        let (data, end) = pair.read_to_end(side)?;
+        check::same_bytes("before the reset", &data, b"")?;
+        let error = check::fails_with("the end", end, ErrorKind::Reset)?;
+        check::is_the_systems(&error)?;
+        fails_for_good(&mut pair, side, ErrorKind::Reset)?;
+    }
+    Ok(())
+}
+
+/// A peer that reads nothing keeps nobody from leaving; nothing is sent by it.
+fn drop_when_full(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        let mut pair = scene.build().window(4 * 1024).connected()?;
+        pair.ping_pong()?;
+        let data = super::pattern(1 << 20, 3);
+        let mut taken = 0;
+        loop {
+            let step = pair.side(side).write(&data[taken..])?;
+            taken += step.bytes;
+            if step.status == Status::WantWrite {
+                break;
+            }
+        }
+        let left = taken;
+        pair.side(side).close();
+        let (received, end) = pair.read_to_end(side.other())?;
+        ensure!(
+            data[..left].starts_with(&received) && received.len() < left,
+            "a beginning of the {left} bytes that were taken is to be read, met {}",
+            received.len()
+        );
+        check::fails_with("the end", end, ErrorKind::Truncated)?;
+    }
+    Ok(())
+}
+
+fn drop_early(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        for steps in 0..2 {
+            let mut pair = scene.pair()?;
+            // Not even its first flight leaves whole: with all of it a client would be content.
+            pair.wire.from(side).truncate(40);
+            for _ in 0..steps {
+                pair.client.handshake()?;
+                pair.deliver()?;
+                if side == Side::Server {
+                    pair.server.handshake()?;
+                }
+            }
+            pair.side(side).close();
+            let error = loop {
+                match pair.side(side.other()).handshake() {
+                    Ok(Status::WantRead) => {}
+                    Ok(status) => {
+                        return Err(Failure::assertion(format!(
+                            "a handshake without a peer gave {status:?}"
+                        )));
+                    }
+                    Err(error) => break error,
+                }
+                if pair.wire.relay()? == 0 {
+                    return Err(Failure::hang("a handshake without a peer"));
+                }
+            };
+            check::kind("a handshake without a peer", &error, ErrorKind::Truncated)?;
+            fails_for_good(&mut pair, side.other(), ErrorKind::Truncated)?;
+            ensure!(
+                pair.side(side.other()).session().facts().is_none(),
+                "no facts without a handshake"
+            );
+        }
     }
     Ok(())
 }

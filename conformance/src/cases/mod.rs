@@ -54,12 +54,14 @@ mod deferred_policy;
 mod deferred_wire;
 mod descriptor;
 mod facts;
+mod failures;
 mod fragments;
 mod handshake;
 mod key_update;
 mod lifetime;
 mod limits;
 mod names;
+mod one_byte;
 mod peers;
 mod plain;
 mod post_handshake;
@@ -80,12 +82,14 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         handshake::CASES,
         fragments::CASES,
+        one_byte::CASES,
         facts::CASES,
         data::CASES,
         buffering::CASES,
         close::CASES,
         shutdown::CASES,
         alerts::CASES,
+        failures::CASES,
         names::CASES,
         client_certificates::CASES,
         verifier::CASES,

@@ -69,6 +69,25 @@ pub(super) const CASES: &[Case] = &[
         ..Case::new("shutdown.alone_does_not_excuse_truncation", truncated_after)
     },
     Case {
+        rfc: "RFC 8446 6.1",
+        clauses: &["K7", "K2"],
+        items: &["behaviours 60"],
+        ..Case::new("shutdown.at_once_after_the_handshake", at_once)
+    },
+    Case {
+        rfc: "contract K7",
+        clauses: &["K7"],
+        items: &["behaviours 65"],
+        ..Case::new("shutdown.waits_for_nobody", waits_for_nobody)
+    },
+    Case {
+        rfc: "contract K2",
+        clauses: &["K7", "K2", "K5"],
+        items: &["seed-api 48", "behaviours 62", "behaviours 63"],
+        modes: Modes::SocketOnly,
+        ..Case::new("shutdown.meets_a_reset", meets_reset)
+    },
+    Case {
         rfc: "RFC 8446 4.6.1, 6.1",
         clauses: &["K7", "K18"],
         items: &["behaviours 67"],
@@ -366,4 +385,85 @@ fn before_tickets(scene: &Scene<'_>) -> CaseResult {
     let status = pair.shutdown(Side::Server)?;
     check::status("the server's", status, Status::Closed)?;
     ends_cleanly(&mut pair, Side::Client)
+}
+
+/// Whoever has completed its handshake may leave: the other still completes its own.
+fn at_once(scene: &Scene<'_>) -> CaseResult {
+    for first in Side::BOTH {
+        let mut pair = scene.pair()?;
+        let mut left = false;
+        pair.pump_until("both handshakes", |pair| {
+            let mut complete = true;
+            for side in Side::BOTH {
+                let endpoint = pair.side(side);
+                if side == first && left {
+                    continue;
+                }
+                let status = endpoint.handshake()?;
+                complete &= status == Status::Complete;
+                if side == first && status == Status::Complete {
+                    let status = endpoint.shutdown()?;
+                    check::status("shutdown at once", status, Status::Complete)?;
+                    left = true;
+                }
+            }
+            Ok((complete && left).then_some(()))
+        })?;
+        ends_cleanly(&mut pair, first.other())?;
+        pair.transfer(first.other(), b"half-closed from the beginning")?;
+        let status = pair.shutdown(first.other())?;
+        check::status("the answer", status, Status::Closed)?;
+        ends_cleanly(&mut pair, first)?;
+    }
+    Ok(())
+}
+
+/// How long to wait for the peer is the caller's affair: no call does.
+fn waits_for_nobody(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        let mut pair = scene.connected()?;
+        pair.ping_pong()?;
+        pair.deliver()?;
+        let sent = pair.wire.from(side).sent();
+        pair.wire.to(side).hold();
+        for _ in 0..3 {
+            let status = pair.shutdown(side)?;
+            check::status("shutdown with a silent peer", status, Status::Complete)?;
+            let step = pair.side(side).read(&mut [0; 16])?;
+            check::status("a read meanwhile", step.status, Status::WantRead)?;
+        }
+        pair.deliver()?;
+        let records = records_from(&mut pair, side, sent)?;
+        check::equal("records sent meanwhile", records.len(), 1)?;
+        pair.side(side).close();
+        ends_cleanly(&mut pair, side.other())?;
+    }
+    Ok(())
+}
+
+/// A close_notify that cannot be sent is told with the error of the system, again and again;
+/// dropping the session is no error at all.
+fn meets_reset(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        let mut pair = scene.build().tcp().connected()?;
+        pair.ping_pong()?;
+        pair.deliver()?;
+        pair.wire.to(side).reset_now();
+        pair.deliver()?;
+        let result = pair.side(side).shutdown();
+        let error = check::fails_with("shutdown after a reset", result, ErrorKind::Reset)?;
+        check::is_the_systems(&error)?;
+        for _ in 0..2 {
+            let result = pair.side(side).shutdown();
+            check::fails_with("shutdown again", result, ErrorKind::Reset)?;
+            let result = pair.side(side).read(&mut [0; 8]);
+            check::fails_with("a read", result, ErrorKind::Reset)?;
+        }
+        ensure!(
+            !pair.side(side).session().close_notify_sent(),
+            "no close_notify has left"
+        );
+        pair.side(side).close();
+    }
+    Ok(())
 }
