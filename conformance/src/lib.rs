@@ -17,6 +17,7 @@ mod case;
 pub mod cases;
 pub mod check;
 mod endpoint;
+mod everybyte;
 pub mod forge;
 pub mod gaps;
 mod hello;
@@ -38,6 +39,7 @@ use tls_core::DynBackend;
 
 pub use case::{Case, CaseResult, Failure, Mode, Modes, Versions, describe, version_name};
 pub use endpoint::{Endpoint, Step};
+pub use everybyte::{EveryByte, EveryByteReport, EveryByteSelfTest};
 pub use pair::{End, Outcome, Pair, Side};
 pub use pki::{OTHER_NAME, Pki, SECOND_NAME, SERVER_IP, SERVER_NAME};
 pub use report::{Report, Row};

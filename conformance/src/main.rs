@@ -7,17 +7,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use conformance::gaps::Gaps;
-use conformance::{Case, Filter, Modes, Report, SelfTest, Suite, Versions, cases};
+use conformance::{
+    Case, EveryByte, EveryByteSelfTest, Filter, Modes, Report, SelfTest, Suite, Versions, cases,
+};
 use tls_core::DynBackend;
 
 /// Holds a backend to the contract.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The backend, one of those compiled in.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", global = true)]
     backend: Option<String>,
     /// Only runs whose name, or name/mode/version, matches.
     #[arg(long, value_name = "GLOB")]
@@ -29,10 +33,10 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Breaks the backend in one way after another, and expects the suite to notice each.
-    #[arg(long)]
+    #[arg(long, global = true)]
     self_test: bool,
     /// Multiplies what each run may take, where a tool slows the engine down.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "FACTOR", global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     patience: u32,
     /// Runs everything so many times, and expects the same of each.
     #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "self_test")]
@@ -40,6 +44,28 @@ struct Arguments {
     /// Known failures; by default those in the backend's own folder.
     #[arg(long, value_name = "FILE")]
     gaps: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Cuts connections at every byte and changes records on their way, instead of running the
+    /// suite. With --self-test: with saboteurs in the backend's place, each of which must be
+    /// noticed.
+    EveryByte(Bytes),
+}
+
+#[derive(Debug, Args)]
+struct Bytes {
+    /// Truncates and resets connections at every so-manyth byte; at none if 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    every: usize,
+    /// Changes records in so many connections.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    mutations: u64,
+    /// Chooses the first byte to cut at, and what is changed. A failure names the seed that repeats
+    /// it alone, with --mutations 1.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -64,6 +90,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         return Ok(true);
     }
     let backend = choose(arguments.backend.as_deref())?;
+    if let Some(Command::EveryByte(bytes)) = &arguments.command {
+        return every_byte(arguments, bytes, &backend);
+    }
     let mut suite = Suite::new(Arc::clone(&backend))
         .gaps(read_gaps(arguments, &*backend)?)
         .patience(arguments.patience);
@@ -100,6 +129,28 @@ fn repeat(suite: &Suite, first: &Report, times: u32) -> Result<bool, String> {
         ))?;
     }
     Ok(flakes == 0)
+}
+
+fn every_byte(
+    arguments: &Arguments,
+    bytes: &Bytes,
+    backend: &Arc<dyn DynBackend>,
+) -> Result<bool, String> {
+    if arguments.self_test {
+        let test = EveryByteSelfTest::run(backend, bytes.seed);
+        print(&test)?;
+        return Ok(test.is_green());
+    }
+    let run = EveryByte {
+        every: (bytes.every > 0).then_some(bytes.every),
+        mutations: bytes.mutations,
+        seed: bytes.seed,
+        patience: arguments.patience,
+    };
+    print(&format!("{} ({})\n", backend.name(), backend.build_info()))?;
+    let report = run.run(backend);
+    print(&report)?;
+    Ok(report.is_green())
 }
 
 /// The backend named, else rustls if it is compiled in, else the only one.

@@ -25,7 +25,7 @@ const LIMITS: Limits = Limits {
     watchdog: Duration::from_secs(60),
 };
 /// The threads that cases run in; their panics are part of the report.
-const THREAD_NAME: &str = "conformance case";
+pub(crate) const THREAD_NAME: &str = "conformance case";
 
 /// How long a run may take.
 #[derive(Debug, Clone, Copy)]
@@ -246,7 +246,7 @@ fn watched(limits: Limits, run: impl FnOnce() -> CaseResult + Send + 'static) ->
     }
 }
 
-fn panicked(payload: &(dyn Any + Send)) -> Failure {
+pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Failure {
     let message = payload
         .downcast_ref::<&str>()
         .copied()
@@ -256,7 +256,7 @@ fn panicked(payload: &(dyn Any + Send)) -> Failure {
 }
 
 /// Keeps the panics of cases out of the output: they are in the report.
-fn quiet_panics() {
+pub(crate) fn quiet_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();

@@ -262,6 +262,14 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
+    /// Loopback TCP in socket mode, which can be reset.
+    pub(crate) fn over_tcp() -> Self {
+        Self {
+            tcp: true,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn endpoint(
         &self,
         mode: Mode,

@@ -280,6 +280,27 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..Sabotage::new("K5", "an alert sent as a warning is ignored in TLS 1.3")
     },
     Sabotage {
+        hook: || {
+            Box::new(OnRead::new(|call, buffer| match call.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Protocol && !buffer.is_empty() => {
+                    buffer[0] = b'?';
+                    Ok(Progress::new(Status::Complete, 0, 1))
+                }
+                result => result,
+            }))
+        },
+        ..Sabotage::new("K5", "a changed record is delivered")
+    },
+    Sabotage {
+        hook: || {
+            Box::new(OnRead::new(|call, buffer| match call.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Protocol => idle(Status::Closed),
+                result => result,
+            }))
+        },
+        ..Sabotage::new("K5", "a changed record reads as closed")
+    },
+    Sabotage {
         hook: || Box::new(BufferedMore),
         ..Sabotage::new("K6", "more is buffered than can be read")
     },
