@@ -23,6 +23,8 @@ MEMCHECK_CASES=(
     context.may_go_before_its_sessions
     descriptor.given_back_with_what_was_not_read
     lifetime.dropped_in_every_state
+    deferred.answers_out_of_place_change_nothing
+    deferred.dropped_while_it_waits
 )
 
 # A case that is renamed would drop out in silence: none of the names may match nothing.
