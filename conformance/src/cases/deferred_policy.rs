@@ -1,21 +1,21 @@
 //! Servers that choose their context by the ClientHello: the chosen context's settings hold, and
 //! no other's.
 
-use tls_core::config::{ClientAuthentication, Identity};
-use tls_core::iana::ProtocolVersion;
+use tls_core::config::{ClientAuthentication, Identity, PeerVerification};
+use tls_core::iana::{AlertDescription, ProtocolVersion};
 use tls_core::pki_types::CertificateDer;
 use tls_core::{
     AlertDirection, CertificateProblem, DynContext, ErrorKind, Feature, ServerConfig,
-    SessionOptions, SharedParameter,
+    SessionOptions, SharedParameter, Verdict,
 };
 
 use super::deferred::{go_on, suspend, suspended};
+use super::verification::until_waiting;
 use crate::case::{Case, CaseResult, Failure};
 use crate::check;
-use crate::pair::Pair;
+use crate::pair::{Pair, Side};
 use crate::pki::{SECOND_NAME, SERVER_NAME};
 use crate::scene::Scene;
-use tls_core::iana::AlertDescription;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -42,6 +42,17 @@ pub(super) const CASES: &[Case] = &[
             "deferred.client_authentication_of_the_chosen_context",
             authentication,
         )
+    },
+    Case {
+        rfc: "contract K13, K14",
+        clauses: &["K13", "K14"],
+        requires: &[
+            Feature::DeferredServerContext,
+            Feature::SuspendedVerificationServer,
+            Feature::ClientAuthentication,
+            Feature::ClientCertificate,
+        ],
+        ..Case::new("deferred.chosen_context_waits_for_a_verdict", verdict)
     },
     Case {
         rfc: "RFC 8446 4.2.1, 6.2",
@@ -126,6 +137,61 @@ fn authentication(scene: &Scene<'_>) -> CaseResult {
     let error = outcome.server.failure("a client without a certificate")?;
     let missing = ErrorKind::Certificate(CertificateProblem::Missing);
     check::kind("a client without a certificate", error, missing)
+}
+
+/// One suspension after the other: for the context, and by the context's settings for a verdict.
+fn verdict(scene: &Scene<'_>) -> CaseResult {
+    let mut client = scene.client_config();
+    client.identity = Some(scene.pki.client.clone());
+    // A session that is resumed waits for no verdict.
+    client.resumption.enabled = false;
+    let client = scene.backend.client(client)?;
+    let mut config = scene.server_config();
+    config.client_authentication = ClientAuthentication::Required(scene.pki.roots());
+    config.peer_verification = PeerVerification::Suspended;
+    let context = scene.backend.server(config)?;
+    let bootstrap = scene.backend.deferred_server()?;
+    let presented = scene.pki.client.chain();
+    let waiting = || -> CaseResult<Pair> {
+        let builder = scene.build().client_context(&*client);
+        let mut pair = builder.server_context(&*bootstrap).pair()?;
+        suspend(&mut pair)?;
+        pair.server.session_mut().set_context(&*context)?;
+        until_waiting(&mut pair, Side::Server)?;
+        let session = pair.server.session();
+        let shown = session.unverified_peer_certificates();
+        check::equal(
+            "what waits",
+            shown.and_then(<[_]>::first),
+            presented.first(),
+        )?;
+        Ok(pair)
+    };
+    let mut pair = waiting()?;
+    pair.server
+        .session_mut()
+        .set_validation_result(Verdict::Accept)?;
+    pair.handshake()?;
+    let accepted = pair.server.session().peer_certificates();
+    check::equal(
+        "what was accepted",
+        accepted.and_then(<[_]>::first),
+        presented.first(),
+    )?;
+    pair.ping_pong()?;
+
+    let mut pair = waiting()?;
+    let revoked = CertificateProblem::Revoked;
+    let session = pair.server.session_mut();
+    session.set_validation_result(Verdict::Reject(revoked))?;
+    let outcome = pair.settle()?;
+    let error = outcome.server.failure("the server that rejects")?;
+    check::kind(
+        "the server that rejects",
+        error,
+        ErrorKind::Certificate(revoked),
+    )?;
+    outcome.client.failure("the rejected client").map(drop)
 }
 
 fn no_version(scene: &Scene<'_>) -> CaseResult {
