@@ -168,6 +168,28 @@ fn a_session_may_be_dropped_while_it_waits() {
     }
 }
 
+#[test]
+fn a_server_that_chose_its_context_asks_as_that_one_does() {
+    for (backend, version) in cells() {
+        for pieces in [(16 * 1024, 16 * 1024), (1, 1)] {
+            let (client, server) = asking(version);
+            let client = backend.client(client).unwrap();
+            let deferred = backend.deferred_server().unwrap();
+            let mut pair = Pair::new(&*client, &*deferred);
+            pair.pieces = pieces;
+            pair.server.context = Some(backend.server(server).unwrap());
+            pair.complete();
+            assert_eq!(
+                pair.server.asked,
+                [
+                    Status::NeedsServerContext,
+                    Status::NeedsCertificateValidation
+                ]
+            );
+        }
+    }
+}
+
 fn cells() -> impl Iterator<
     Item = (
         Box<dyn tls_core::DynBackend>,

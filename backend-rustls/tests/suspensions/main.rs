@@ -5,6 +5,7 @@
 
 mod answers;
 mod bounds;
+mod early;
 mod nested;
 mod pair;
 mod resumption;

@@ -46,6 +46,8 @@ pub(crate) struct End {
     pub(crate) outcome: Option<Result<()>>,
     verdict: Verdict,
     identity: Option<Identity>,
+    /// For a server that is to choose.
+    pub(crate) context: Option<Box<dyn DynContext>>,
 }
 
 pub(crate) struct Pair {
@@ -97,6 +99,7 @@ impl End {
             outcome: None,
             verdict: Verdict::Accept,
             identity: Some(Pki::shared().client.clone()),
+            context: None,
         }
     }
 
@@ -164,6 +167,10 @@ impl End {
             Status::WantCredentials => {
                 let identity = self.identity.clone();
                 self.session.set_client_certificate(identity).unwrap();
+            }
+            Status::NeedsServerContext => {
+                let context = self.context.as_deref().expect("a context to choose");
+                self.session.set_context(context).unwrap();
             }
             other => panic!("{other:?} is no question"),
         }
