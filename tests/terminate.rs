@@ -6,6 +6,7 @@ mod terminate_common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -508,6 +509,53 @@ fn a_shortage_of_descriptors_is_survived() {
         late.write_all(b"at last").unwrap();
         assert_eq!(late.read_exactly(7), b"at last");
         program.wait_for_line(&["accepting goes on"]);
+    });
+}
+
+/// The end of one direction stays readable for ever: whoever waits for the other direction must not
+/// be woken by it again and again.
+#[test]
+fn half_a_connection_that_has_ended_costs_nothing() {
+    on_every_variant(|pki, variant| {
+        let context = pki.client(variant.0);
+        let idles = |program: &Program| {
+            let busy = cpu_time(program);
+            thread::sleep(Duration::from_millis(500));
+            let busy = cpu_time(program) - busy;
+            assert!(busy <= 10, "{busy} ticks spent while nothing happens");
+        };
+
+        // The client has ended, the upstream has not and says nothing.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (address, upstream) = serve_once(move |mut stream| {
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received).unwrap();
+            released.recv().unwrap();
+            received
+        });
+        let program = Program::terminate(pki, variant, address, &[]);
+        let mut client = Client::connect(&*context, program.address);
+        client.write_all(b"all there is").unwrap();
+        client.shutdown().unwrap();
+        rustix::net::shutdown(client.session.as_fd(), rustix::net::Shutdown::Write).unwrap();
+        idles(&program);
+        release.send(()).unwrap();
+        assert_eq!(upstream.join().unwrap(), b"all there is");
+        client.read_to_end().1.unwrap();
+
+        // The upstream has ended, the client has not and says nothing.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (address, upstream) = serve_once(move |stream| {
+            stream.shutdown(Shutdown::Write).unwrap();
+            released.recv().unwrap();
+        });
+        let program = Program::terminate(pki, variant, address, &[]);
+        let mut client = Client::connect(&*context, program.address);
+        client.read_to_end().1.unwrap();
+        idles(&program);
+        client.shutdown().unwrap();
+        release.send(()).unwrap();
+        upstream.join().unwrap();
     });
 }
 

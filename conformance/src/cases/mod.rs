@@ -43,6 +43,7 @@ mod alerts;
 mod alpn;
 mod bindings;
 mod buffering;
+mod callbacks;
 mod chains;
 mod client_certificates;
 mod close;
@@ -109,6 +110,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         plain::CASES,
         config::CASES,
         descriptor::CASES,
+        callbacks::CASES,
         chains::CASES,
         lifetime::CASES,
         readiness::CASES,

@@ -1,10 +1,13 @@
 //! K10 to K20: facts, policy, resources.
 
-use std::time::Duration;
+use std::sync::{Mutex, TryLockError};
+use std::time::{Duration, Instant};
 
 use tls_core::config::{ClientAuthentication, ServerResumption};
 use tls_core::iana::{CipherSuite, ProtocolVersion};
-use tls_core::{Error, ErrorKind, Facts, Feature, Misuse, Role, ServerConfig, Status, Support};
+use tls_core::{
+    Error, ErrorKind, Facts, Feature, Misuse, Operation, Role, ServerConfig, Status, Support,
+};
 
 use super::super::Sabotage;
 use super::super::context::DescriptorHook;
@@ -14,6 +17,9 @@ use super::super::hooks::{
 };
 use super::idle;
 use crate::pki::Pki;
+
+/// Whose turn it is, where sessions take turns.
+static TURN: Mutex<()> = Mutex::new(());
 
 pub(super) static SABOTAGES: &[Sabotage] = &[
     Sabotage {
@@ -212,6 +218,29 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
     Sabotage {
         context_drop_matters: true,
         ..Sabotage::new("K15", "sessions need the handle of their context")
+    },
+    Sabotage {
+        requires: &[Feature::Verifier],
+        hook: || {
+            Box::new(OnHandshake::new(|call| {
+                let began = Instant::now();
+                let turn = loop {
+                    match TURN.try_lock() {
+                        Ok(turn) => break turn,
+                        Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
+                        Err(TryLockError::WouldBlock) => {}
+                    }
+                    if began.elapsed() > Duration::from_secs(1) {
+                        return Err(Error::new(ErrorKind::Backend, Operation::Handshake));
+                    }
+                    std::thread::yield_now();
+                };
+                let result = call.handshake();
+                drop(turn);
+                result
+            }))
+        },
+        ..Sabotage::new("K15", "handshakes take turns")
     },
     Sabotage {
         hook: || Box::new(WantsHeaders),
