@@ -66,7 +66,7 @@ fn openssl_calls_a_record_too_short_an_internal_error() {
         assert_eq!(error.code(), ErrorCode::SSL, "{error}");
         let reasons = error.ssl_error().unwrap().errors();
         // Behind what the cipher had to say.
-        let last = reasons.last().and_then(|error| error.reason());
+        let last = reasons.last().and_then(openssl::error::Error::reason);
         assert_eq!(last, Some("internal error"), "{error}");
         // Its peer is told the same.
         let error = peer.read(&mut [0; 8]).expect_err("an alert");
