@@ -12,6 +12,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::iana::{CipherSuite, ExtensionType, Group, ProtocolVersion, SignatureScheme};
+use crate::support::RECORD_HEADER;
 
 pub use reader::ClientHelloReader;
 
@@ -22,7 +23,8 @@ pub use reader::ClientHelloReader;
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientHello {
     records: Vec<u8>,
-    message: Vec<u8>,
+    /// The message, if it came in several records.
+    joined: Option<Box<[u8]>>,
     parts: Parts,
 }
 
@@ -50,7 +52,10 @@ impl ClientHello {
 
     /// The handshake message, its header of 4 bytes included.
     pub fn message(&self) -> &[u8] {
-        &self.message
+        match &self.joined {
+            Some(message) => message,
+            None => &self.records[RECORD_HEADER..],
+        }
     }
 
     /// `legacy_version`: TLS 1.2 where the client has TLS 1.3 too.
@@ -60,17 +65,17 @@ impl ClientHello {
 
     /// The 32 bytes of `random`.
     pub fn random(&self) -> &[u8] {
-        &self.message[parse::RANDOM]
+        &self.message()[parse::RANDOM]
     }
 
     /// `legacy_session_id`.
     pub fn session_id(&self) -> &[u8] {
-        &self.message[self.parts.session_id.clone()]
+        &self.message()[self.parts.session_id.clone()]
     }
 
     /// `legacy_compression_methods`.
     pub fn compression_methods(&self) -> &[u8] {
-        &self.message[self.parts.compression_methods.clone()]
+        &self.message()[self.parts.compression_methods.clone()]
     }
 
     /// The versions the client names: those of the extension supported_versions, or without it the
@@ -105,7 +110,7 @@ impl ClientHello {
 
     /// The application protocols; empty if the client names none. RFC 7301.
     pub fn alpn(&self) -> impl Iterator<Item = &[u8]> {
-        parse::Names(&self.message[self.parts.alpn.clone()])
+        parse::Names(&self.message()[self.parts.alpn.clone()])
     }
 
     /// The server name indication, in lower case, without a dot at its end; `None` if there is
@@ -116,7 +121,7 @@ impl ClientHello {
 
     /// The extensions, each with its body.
     pub fn extensions(&self) -> impl Iterator<Item = (ExtensionType, &[u8])> {
-        parse::Extensions(&self.message[self.parts.extensions.clone()])
+        parse::Extensions(&self.message()[self.parts.extensions.clone()])
     }
 
     /// The body of an extension, if the client sent it.
@@ -126,7 +131,7 @@ impl ClientHello {
     }
 
     fn numbers(&self, list: Range<usize>) -> impl Iterator<Item = u16> {
-        parse::numbers(&self.message[list])
+        parse::numbers(&self.message()[list])
     }
 }
 
@@ -135,7 +140,7 @@ impl fmt::Debug for ClientHello {
         f.debug_struct("ClientHello")
             .field("server_name", &self.server_name())
             .field("versions", &self.versions().collect::<Vec<_>>())
-            .field("length", &self.message.len())
+            .field("length", &self.message().len())
             .finish_non_exhaustive()
     }
 }

@@ -34,6 +34,8 @@ pub struct ClientHelloReader {
     start: usize,
     /// What the records up to there carried.
     message: Vec<u8>,
+    /// The ClientHello was given out.
+    finished: bool,
 }
 
 impl ClientHelloReader {
@@ -43,7 +45,7 @@ impl ClientHelloReader {
     }
 
     /// Takes bytes from the client and returns how many; none beyond the record in which the
-    /// ClientHello ends. It is there once [`Self::finish`] gives it.
+    /// ClientHello ends, and none after that. It is there once [`Self::finish`] gives it.
     ///
     /// # Errors
     ///
@@ -78,28 +80,35 @@ impl ClientHelloReader {
 
     /// Whether the whole message is there.
     pub fn is_complete(&self) -> bool {
-        self.message_length()
-            .is_some_and(|length| self.message.len() >= length)
+        let length = self.message_length();
+        self.finished || length.is_some_and(|length| self.message.len() >= length)
     }
 
-    /// How many bytes were taken so far.
+    /// How many bytes were taken, of a ClientHello that [`Self::finish`] has not given out.
     pub fn held(&self) -> usize {
         self.records.len()
     }
 
-    /// The ClientHello, once all of it is there; `None` before.
+    /// The ClientHello, once all of it is there; `None` before, and after it was given out.
     ///
     /// # Errors
     ///
     /// `Protocol`, with the alert that fits, if it is malformed.
     pub fn finish(&mut self) -> Result<Option<ClientHello>> {
-        if !self.is_complete() {
+        if self.finished || !self.is_complete() {
             return Ok(None);
         }
         let parts = parse::parts(&self.message)?;
+        self.finished = true;
+        // Kept for as long as the session lasts: only once if one record carries all of it, and no
+        // more memory than it takes.
+        let mut records = std::mem::take(&mut self.records);
+        records.shrink_to_fit();
+        let joined = (self.count > 1).then(|| self.message.clone().into_boxed_slice());
+        self.message = Vec::new();
         Ok(Some(ClientHello {
-            records: std::mem::take(&mut self.records),
-            message: std::mem::take(&mut self.message),
+            records,
+            joined,
             parts,
         }))
     }

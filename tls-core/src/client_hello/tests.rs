@@ -190,6 +190,18 @@ fn what_follows_the_hello_stays_with_the_caller() {
 }
 
 #[test]
+fn it_is_given_out_once_and_nothing_is_taken_after_it() {
+    let bytes = records(&Hello::new().message(), 16 * 1024);
+    let mut reader = ClientHelloReader::new();
+    assert_eq!(reader.read(&bytes).unwrap(), bytes.len());
+    assert!(reader.finish().unwrap().is_some());
+    assert_eq!(reader.read(&bytes).unwrap(), 0);
+    assert_eq!(reader.wanted().unwrap(), 0);
+    assert_eq!(reader.held(), 0);
+    assert!(reader.is_complete() && reader.finish().unwrap().is_none());
+}
+
+#[test]
 fn a_torn_message_is_refused_wherever_it_is_torn() {
     let whole = Hello::new().message();
     for end in 4..whole.len() {
