@@ -24,8 +24,15 @@ pub(crate) fn watch(
     binding: [u8; BINDING],
 ) -> Result<(), ErrorStack> {
     let index = index()?;
-    context.set_client_hello_callback(move |ssl: &mut SslRef, _: &mut SslAlert| {
+    context.set_client_hello_callback(move |ssl: &mut SslRef, alert: &mut SslAlert| {
         let name = ffi::client_hello_server_name(ssl).and_then(requested_host);
+        // Asked for another ClientHello, or in a renegotiation, a client may not ask for another
+        // server (RFC 8446 section 4.1.2); OpenSSL does not look, and who chose by the first name
+        // would be told of the second.
+        if ssl.ex_data(index).is_some_and(|before| before.name != name) {
+            *alert = SslAlert::ILLEGAL_PARAMETER;
+            return Err(ErrorStack::get());
+        }
         let offers = ffi::client_hello_has(ssl, POST_HANDSHAKE_AUTH);
         ffi::set_session_id_context(ssl, &narrow(&binding, name.as_deref(), sha256))?;
         ssl.set_ex_data(index, Hello { name, offers });
