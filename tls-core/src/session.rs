@@ -242,7 +242,9 @@ pub trait Session: Debug + Send {
     /// another certificate: that is a fatal error. A client that presents none has `Declined`, and
     /// the session goes on; where a certificate is `Required`, that ends it with
     /// certificate_required, as in the handshake. With TLS 1.2 a client that was authenticated cannot
-    /// decline, for the new session would be nobody's.
+    /// decline, for the new session would be nobody's; and one that refuses to renegotiate at all
+    /// should have declined, but is the end of the session with the engines that can ask: they fail
+    /// it with `Protocol` and handshake_failure.
     ///
     /// A session that is resumed is whose it was when its ticket was issued: those from before the
     /// answer carry no identity, or the earlier one (K12).

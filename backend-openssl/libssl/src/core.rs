@@ -263,6 +263,10 @@ impl<E: Engine> Core<E> {
                     self.lifecycle.receive_close_notify();
                     return Ok(unless_produced(Status::Closed, total));
                 }
+                Class::Failed if self.is_closed_within() => {
+                    self.lifecycle.receive_close_notify();
+                    return Ok(unless_produced(Status::Closed, total));
+                }
                 _ => {
                     let error = self.error(&moved.result, Operation::Read);
                     return self.fail_reading(error, total);
@@ -389,8 +393,11 @@ impl<E: Engine> Core<E> {
         }
         let mut total = self.drain(output);
         if !self.lifecycle.is_closing() && self.is_interrupted() {
-            total.status = Status::WantRead;
-            return Ok(total);
+            if !self.lifecycle.close_notify_received() {
+                total.status = Status::WantRead;
+                return Ok(total);
+            }
+            self.close_silently();
         }
         if self.lifecycle.queue_close_notify() && !self.shut_quietly() {
             if self.link.wire().refused() {
@@ -429,6 +436,13 @@ impl<E: Engine> Core<E> {
             E::send_messages,
         );
         add(total, &moved);
+    }
+
+    /// The peer has closed in the middle of a handshake after the first, which will never end: the
+    /// library sends no close_notify within one.
+    #[cold]
+    pub(crate) fn close_silently(&mut self) {
+        self.quiet = true;
     }
 
     /// Tells the engine that nothing is to be sent; `false` unless the shutdown is quiet. Setting

@@ -41,6 +41,7 @@ pub struct Observed {
     questions: Questions,
     sealing_begun: AtomicBool,
     too_short: AtomicBool,
+    closed: AtomicBool,
 }
 
 /// What a message callback has to tell.
@@ -80,6 +81,7 @@ impl Observed {
             warnings: AtomicU32::new(0),
             records: AtomicU64::new(0),
             finished: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
             questions,
             sealing_begun: AtomicBool::new(false),
             too_short: AtomicBool::new(false),
@@ -103,7 +105,9 @@ impl Observed {
             self.see_sent([level, description]);
         }
         let closes = AlertDescription(description) == AlertDescription::CLOSE_NOTIFY;
-        if event == READ_ALERT && level != FATAL && !closes {
+        if event == READ_ALERT && closes {
+            self.closed.store(true, Ordering::Relaxed);
+        } else if event == READ_ALERT && level != FATAL {
             self.warnings.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -159,6 +163,11 @@ impl Observed {
     pub fn alert_sent(&self) -> Option<AlertDescription> {
         let description = self.alert_sent.load(Ordering::Relaxed);
         u8::try_from(description).ok().map(AlertDescription)
+    }
+
+    /// Whether the peer's close_notify was received.
+    pub fn close_notify_received(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// How many warning alerts, close_notify apart, were received; 0 if the library does not tell.

@@ -143,6 +143,10 @@ impl Plain {
                     core.lifecycle.receive_close_notify();
                     return Ok(Progress::idle(Status::Closed));
                 }
+                Class::Failed if core.is_closed_within() => {
+                    core.lifecycle.receive_close_notify();
+                    return Ok(Progress::idle(Status::Closed));
+                }
                 _ => {
                     return fail_with(core, &outcome, Operation::Read).map(Progress::idle);
                 }
@@ -272,7 +276,10 @@ impl Plain {
             return verdict;
         }
         if !core.lifecycle.is_closing() && core.is_interrupted() {
-            return Ok(Status::WantRead);
+            if !core.lifecycle.close_notify_received() {
+                return Ok(Status::WantRead);
+            }
+            core.close_silently();
         }
         if core.lifecycle.queue_close_notify() {
             self.closing = !core.shut_quietly();

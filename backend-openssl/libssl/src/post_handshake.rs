@@ -202,6 +202,13 @@ impl<E: Engine> Core<E> {
         self.lifecycle.facts().is_some() && self.link.engine().in_handshake()
     }
 
+    /// Whether a read has failed only because the peer has closed in the middle of a handshake after
+    /// the first, which LibreSSL calls a failure.
+    #[cold]
+    pub(crate) fn is_closed_within(&self) -> bool {
+        self.is_interrupted() && self.link.engine().observed().close_notify_received()
+    }
+
     /// See [`Session::post_handshake_auth`](tls_core::Session::post_handshake_auth).
     pub(crate) fn post_handshake_auth(&self) -> PostHandshakeAuth {
         self.lifecycle.post_handshake_auth()

@@ -28,10 +28,15 @@ pub(crate) struct Forge {
 /// A client, taken apart after it has shaken hands with a session of this server.
 pub(crate) fn forged_client(server: &RustlsContext) -> (Forge, End) {
     let (client, end) = raw_client(server);
+    (taken_apart(client), end)
+}
+
+/// The keys of a client that has shaken hands.
+pub(crate) fn taken_apart(client: ClientConnection) -> Forge {
     let suite = client.negotiated_cipher_suite().unwrap();
     let secrets = client.dangerous_extract_secrets().unwrap();
     let (sent, received) = (key(secrets.tx.1), key(secrets.rx.1));
-    let forge = match suite {
+    match suite {
         SupportedCipherSuite::Tls13(suite) => Forge {
             seal: (secrets.tx.0, suite.aead_alg.encrypter(sent.0, sent.1)),
             open: (
@@ -52,23 +57,12 @@ pub(crate) fn forged_client(server: &RustlsContext) -> (Forge, End) {
                 ),
             }
         }
-    };
-    (forge, end)
+    }
 }
 
 /// A client that has shaken hands with a session of this server.
 pub(crate) fn raw_client(server: &RustlsContext) -> (ClientConnection, End) {
-    // Under TLS 1.2 aws-lc seals only what it numbers itself.
-    let provider = Arc::new(ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
-        .with_no_client_auth();
-    config.enable_secret_extraction = true;
-    let name = ServerName::try_from("server.test").unwrap();
-    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut client = fresh_client();
     let mut end = End {
         session: server.buffer_session(SessionOptions::new()).unwrap(),
         inbox: Vec::new(),
@@ -81,6 +75,21 @@ pub(crate) fn raw_client(server: &RustlsContext) -> (ClientConnection, End) {
         receive(&mut client, &room[..progress.produced]);
     }
     (client, end)
+}
+
+/// A client that has not begun, and trusts anybody.
+pub(crate) fn fresh_client() -> ClientConnection {
+    // Under TLS 1.2 aws-lc seals only what it numbers itself.
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    config.enable_secret_extraction = true;
+    let name = ServerName::try_from("server.test").unwrap();
+    ClientConnection::new(Arc::new(config), name).unwrap()
 }
 
 /// What the client has to send.

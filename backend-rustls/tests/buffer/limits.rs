@@ -1,13 +1,15 @@
 //! What a peer may make a session do (K4).
 
 use std::io::Write;
+use std::sync::Arc;
 
 use rustls::ContentType;
 use tls_core::iana::AlertDescription;
 use tls_core::{BufferSession, Context, ErrorKind, Session, SessionOptions, Status};
 
-use crate::forge::{forged_client, raw_client, receive, sent};
+use crate::forge::{forged_client, fresh_client, raw_client, receive, sent, taken_apart};
 use crate::pair::{VERSIONS, contexts};
+use crate::pki::Authority;
 
 const FATAL: u8 = 2;
 const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
@@ -45,6 +47,38 @@ fn a_request_for_new_keys_within_a_message_is_fatal() {
     server.inbox = client.record(ContentType::Handshake, rest);
     let error = server.read_error(&mut Vec::new());
     assert_eq!(error.kind(), ErrorKind::Protocol);
+}
+
+/// The same of rustls alone, without our code: it refuses to change its keys there, and sends the
+/// alert about it by itself.
+#[test]
+fn rustls_ends_a_connection_asked_for_new_keys_within_a_message() {
+    let identity = Authority::new().server();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(identity.chain().to_vec(), identity.key().clone_key());
+    let mut server = rustls::ServerConnection::new(Arc::new(config.unwrap())).unwrap();
+    let mut client = fresh_client();
+    let mut answer = Vec::new();
+    while client.is_handshaking() || server.is_handshaking() {
+        server.read_tls(&mut &sent(&mut client)[..]).unwrap();
+        server.process_new_packets().unwrap();
+        server.write_tls(&mut answer).unwrap();
+        receive(&mut client, &std::mem::take(&mut answer));
+    }
+    let mut client = taken_apart(client);
+    let record = client.record(ContentType::Handshake, &KEY_UPDATE[..3]);
+    server.read_tls(&mut &record[..]).unwrap();
+    server.process_new_packets().expect("a part of a message");
+    let refused = server.refresh_traffic_keys().unwrap_err();
+    let misplaced = rustls::PeerMisbehaved::KeyEpochWithPendingFragment;
+    assert_eq!(refused, rustls::Error::PeerMisbehaved(misplaced));
+    server.write_tls(&mut answer).unwrap();
+    let alert = vec![FATAL, AlertDescription::UNEXPECTED_MESSAGE.0];
+    assert_eq!(client.open(&answer), (ContentType::Alert, alert));
 }
 
 /// rustls has no alert for this: the session ends without one.

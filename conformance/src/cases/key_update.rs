@@ -92,6 +92,13 @@ pub(super) const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "key_update.within_a_message",
+        clauses: &["K1", "K16"],
+        items: &["behaviours 168"],
+        run: within_a_message,
+        ..CASE
+    },
+    Case {
         name: "key_update.before_the_handshake",
         clauses: &["K17"],
         run: before_the_handshake,
@@ -209,6 +216,38 @@ fn no_output(scene: &Scene<'_>) -> CaseResult {
         ensure!(
             matches!(&records[..], [record] if record.payload == REQUEST),
             "flush must send the one KeyUpdate, met {records:?}"
+        );
+    }
+    Ok(())
+}
+
+/// A message that the peer has begun is no fault of anybody's: new keys wait for its end, or not.
+fn within_a_message(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        let mut forge = Forge::connected(scene, side)?;
+        let (start, rest) = REQUEST.split_at(3);
+        forge.send(content_type::HANDSHAKE, start)?;
+        let (_, end) = forge.victim_reads()?;
+        ensure!(matches!(end, End::Open), "half a message, met {end:?}");
+        let mut status = forge.victim.request_key_update()?;
+        if status == Status::WantWrite {
+            forge.victim.flush()?;
+            status = forge.victim.request_key_update()?;
+        }
+        forge.finish_key_update(rest)?;
+        forge.send_data(b"behind")?;
+        let (data, _) = forge.victim_reads()?;
+        check::same_bytes("behind the message", &data, b"behind")?;
+        if status == Status::WantRead {
+            status = forge.victim.request_key_update()?;
+        }
+        check::equal("a request", status, Status::Complete)?;
+        forge.victim.write(b"after")?;
+        forge.victim.flush()?;
+        let records = forge.received()?;
+        ensure!(
+            records.iter().any(|record| record.payload == b"after"),
+            "data must come under the new keys, met {records:?}"
         );
     }
     Ok(())

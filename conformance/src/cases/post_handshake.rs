@@ -479,10 +479,25 @@ fn shutdown_while_pending(scene: &Scene<'_>) -> CaseResult {
     pair.ping_pong()?;
     request(&mut pair)?;
     pair.shutdown(Side::Server)?;
+    pair.deliver()?;
+    let closed = pair.wire.from(Side::Server).sent();
     let (data, end) = pair.read_to_end(Side::Client)?;
     check::same_bytes("behind the request", &data, b"")?;
     end?;
-    Ok(())
+    let status = pair.shutdown(Side::Client)?;
+    check::status("the client's shutdown", status, Status::Closed)?;
+    pair.client.close();
+    let (data, end) = pair.read_to_end(Side::Server)?;
+    check::same_bytes("from the client", &data, b"")?;
+    // In the middle of a renegotiation a client has no way to say that it closes.
+    match end {
+        Err(error) if !scene.is_tls13() => {
+            check::kind("the server's end", &error, ErrorKind::Truncated)?;
+        }
+        end => end?,
+    }
+    let after = pair.wire.from(Side::Server).sent() - closed;
+    check::equal("what followed the close_notify", after, 0)
 }
 
 fn not_offered(scene: &Scene<'_>) -> CaseResult {

@@ -1,7 +1,8 @@
 //! Renegotiations of TLS 1.2: refused, or followed where the configuration allows them.
 
+use tls_core::config::ClientAuthentication;
 use tls_core::iana::AlertDescription;
-use tls_core::{ErrorKind, Feature};
+use tls_core::{ErrorKind, Feature, PostHandshakeAuth, Status};
 
 use crate::case::{Case, CaseResult, Failure, Versions};
 use crate::check;
@@ -43,6 +44,14 @@ pub(super) const CASES: &[Case] = &[
         clauses: &["K3", "K9"],
         items: &["behaviours 171"],
         run: attempts_within_data,
+        ..CASE
+    },
+    Case {
+        name: "renegotiation.refused_by_the_client",
+        clauses: &["K1"],
+        items: &["seed-api 43", "behaviours 121"],
+        requires: &[Feature::RenegotiationServer],
+        run: refused_by_the_client,
         ..CASE
     },
     Case {
@@ -174,6 +183,26 @@ fn attempts_within_data(scene: &Scene<'_>) -> CaseResult {
         }
     }
     Ok(())
+}
+
+/// A client that does not renegotiate has declined, and nobody's session ends for it.
+fn refused_by_the_client(scene: &Scene<'_>) -> CaseResult {
+    let mut server = scene.server_config();
+    server.client_authentication = ClientAuthentication::OnRequest(scene.pki.roots());
+    server.parameters.allow_renegotiation = true;
+    let mut pair = scene.pair_with(scene.client_config(), server)?;
+    pair.handshake()?;
+    let status = pair.server.request_client_certificate()?;
+    check::equal("a request", status, Status::Complete)?;
+    let mut buffer = [0; 100];
+    pair.pump_until("the answer", |pair| {
+        for side in Side::BOTH {
+            pair.side(side).read(&mut buffer)?;
+        }
+        let state = pair.server.session().post_handshake_auth();
+        Ok((state == PostHandshakeAuth::Declined).then_some(()))
+    })?;
+    pair.ping_pong()
 }
 
 /// A client that may renegotiate answers a HelloRequest with a ClientHello.

@@ -293,6 +293,16 @@ impl Forge {
         self.tx.as_mut().ok_or_else(no_keys)?.update()
     }
 
+    /// Sends the rest of a KeyUpdate that was begun, and uses the next keys from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn finish_key_update(&mut self, rest: &[u8]) -> CaseResult {
+        self.send(content_type::HANDSHAKE, rest)?;
+        self.tx.as_mut().ok_or_else(no_keys)?.update()
+    }
+
     /// Ends the transport (FIN) behind what is queued.
     pub fn end(&mut self) {
         self.ended = true;
