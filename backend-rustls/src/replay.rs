@@ -9,6 +9,7 @@
 //! The price is one more handshake for each question, without the key exchange and the signatures of
 //! this side, which the tape has.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -28,14 +29,12 @@ use crate::tape::{Request, Tape, Unverified};
 const MAX_RECORDED: usize = 128 * 1024;
 
 /// What a session starts from.
-#[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) side: Side,
     /// Whether the session may have to wait for its caller.
     pub(crate) suspends: bool,
 }
 
-#[derive(Debug)]
 pub(crate) enum Side {
     Client {
         config: Arc<rustls::ClientConfig>,
@@ -85,7 +84,6 @@ impl Start {
 }
 
 /// What it takes to do a handshake again.
-#[derive(Debug)]
 pub(crate) struct Replay {
     side: Side,
     reply_bound: usize,
@@ -268,6 +266,16 @@ impl Replay {
             Side::Client { config, .. } => config.crypto_provider(),
             Side::Server(config) => config.crypto_provider(),
         }
+    }
+}
+
+impl fmt::Debug for Replay {
+    /// What it starts from and has recorded holds secrets: only how much that is is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay")
+            .field("input", &self.input.len())
+            .field("said", &self.said.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -82,6 +82,24 @@ impl Pair {
         }
     }
 
+    /// Shakes hands until the client asks something.
+    pub(crate) fn shake_hands_until_asked(&mut self) {
+        for _ in 0..10 {
+            let mut room = vec![0; 16 * 1024];
+            let inbox = &mut self.client.inbox;
+            let progress = self.client.session.handshake(inbox, &mut room).unwrap();
+            inbox.drain(..progress.consumed);
+            let sent = &room[..progress.produced];
+            self.server.inbox.extend_from_slice(sent);
+            match progress.status {
+                Status::WantRead => self.server.step(&mut self.client.inbox, self.pieces),
+                Status::WantWrite => true,
+                _ => return,
+            };
+        }
+        panic!("the client asks nothing");
+    }
+
     /// Shakes hands, and has either side read what the other writes.
     pub(crate) fn complete(&mut self) {
         self.shake_hands();

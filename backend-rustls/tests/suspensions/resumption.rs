@@ -72,6 +72,31 @@ fn refused_where_a_hello_takes_several_records() {
     );
 }
 
+/// While a session waits, another one of its context leaves a newer session and another group in the
+/// store, and takes what was there.
+#[test]
+fn what_others_store_meanwhile_changes_nothing() {
+    for version in VERSIONS {
+        for backend in backends() {
+            let change = |client: &mut ClientConfig| {
+                client.parameters.groups = Some(vec![Group::X25519, Group::SECP256R1]);
+            };
+            let second = |server: &mut ServerConfig| {
+                server.parameters.groups = Some(vec![Group::SECP256R1]);
+            };
+            let (client, known, unknown) = contexts(&*backend, version, change, second);
+            Pair::new(&*client, &*known).complete();
+            let mut waits = Pair::new(&*client, &*unknown);
+            waits.shake_hands_until_asked();
+            for server in [&known, &unknown, &known] {
+                Pair::new(&*client, &**server).complete();
+            }
+            waits.complete();
+            assert_eq!(waits.client.asked, [VERDICT, Status::WantCredentials]);
+        }
+    }
+}
+
 /// One server knows the session, the next does not, and is otherwise as `second` makes it.
 fn refused(
     what: &str,
