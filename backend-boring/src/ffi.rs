@@ -28,7 +28,20 @@ tls_libssl::libssl_engine! {
     BoringEngine, boring, c
 }
 
+/// No call is made elsewhere: the library waits itself.
+type Elsewhere = ();
+
 impl BoringEngine {
+    #[inline]
+    fn shake_hands(&mut self) -> c_int {
+        self.do_handshake()
+    }
+
+    #[inline]
+    fn waits_for(&self) -> Option<c_int> {
+        None
+    }
+
     /// All alerts are told by the info callback.
     fn prepare(&mut self) {}
 

@@ -186,8 +186,16 @@ impl tls_libssl::Lowered for Lowered {
 
     fn engine(&self, options: &SessionOptions) -> Result<OpenSslEngine> {
         error::isolated(|| {
-            let name = options.server_name.clone();
-            OpenSslEngine::new(self.ssl(options)?, self.side.questions(name))
+            let questions = self.side.questions(options.server_name.clone());
+            #[cfg_attr(libressl, allow(unused_mut, reason = "its servers never wait"))]
+            let mut engine = OpenSslEngine::new(self.ssl(options)?, questions)?;
+            #[cfg(not(libressl))]
+            if let Side::Server(config) = &self.side {
+                if config.peer_verification.is_suspended() {
+                    engine.wait_for_verdicts();
+                }
+            }
+            Ok(engine)
         })
     }
 }

@@ -8,6 +8,8 @@ mod asked;
 #[cfg(libressl)]
 mod certificate;
 mod configure;
+#[cfg(not(libressl))]
+mod elsewhere;
 
 use std::ffi::{c_int, c_long};
 use std::ptr;
@@ -103,6 +105,25 @@ const SSL_CTRL_GET_EXTMS_SUPPORT: c_int = 122;
 tls_libssl::libssl_engine! {
     /// An `SSL*` of OpenSSL or LibreSSL, and what its callbacks have seen.
     OpenSslEngine, openssl, c
+}
+
+#[cfg(not(libressl))]
+use elsewhere::Elsewhere;
+/// LibreSSL makes no call elsewhere.
+#[cfg(libressl)]
+type Elsewhere = ();
+
+#[cfg(libressl)]
+impl OpenSslEngine {
+    #[inline]
+    fn shake_hands(&mut self) -> c_int {
+        self.do_handshake()
+    }
+
+    #[inline]
+    fn waits_for(&self) -> Option<c_int> {
+        None
+    }
 }
 
 impl OpenSslEngine {
@@ -279,6 +300,8 @@ impl Drop for OpenSslEngine {
     /// its shutdown, as TLS 1.0 had it. RFC 5246 section 7.2.1 no longer asks for that, and a
     /// connection that just ends is ordinary. After a fatal alert the library has seen to it itself.
     fn drop(&mut self) {
+        // A call that waits goes first: it works on the handle.
+        self.elsewhere = Elsewhere::default();
         self.set_shutdown_state(c::SSL_SENT_SHUTDOWN | c::SSL_RECEIVED_SHUTDOWN);
     }
 }

@@ -9,6 +9,11 @@
 //! `tls-libssl`. OpenSSL's own configuration file is read when the library starts, as every program
 //! on OpenSSL does; what the configuration of a context says goes above it.
 //!
+//! An OpenSSL server that is told to wait for the verdict on a client accepts it. So where the caller
+//! decides ([`PeerVerification::Suspended`](tls_core::config::PeerVerification::Suspended)) the
+//! handshakes of servers are made on threads: one for each session that waits, for as long as it does,
+//! and one for each call after the ClientHello, for as long as that takes. Clients wait without any.
+//!
 //! LibreSSL starts no KeyUpdate, but answers those of the peer. It endures 100 messages after the
 //! handshake in an hour, whatever is between them, so its peer must not change keys more often.
 

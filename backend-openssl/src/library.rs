@@ -83,9 +83,7 @@ mod this {
         key_update: Support::Native,
         post_handshake_auth: Support::Native,
         suspended_client: Support::Native,
-        suspended_server: Support::Unsupported(
-            "an OpenSSL server that is told to wait for the verdict accepts the client",
-        ),
+        suspended_server: Support::Emulated,
         late_credentials: Support::Native,
         extended_master_secret: Support::Native,
         tls_unique: Support::Native,

@@ -125,6 +125,23 @@ pub enum BioRetry {
     Write,
 }
 
+/// Sets errno of this thread, for a call that another one has made: where that is known how.
+pub fn set_errno(errno: c_int) {
+    #[cfg(target_os = "linux")]
+    let place = Some(libc::__errno_location as unsafe extern "C" fn() -> *mut c_int);
+    #[cfg(target_vendor = "apple")]
+    let place = Some(libc::__error as unsafe extern "C" fn() -> *mut c_int);
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+    let place: Option<unsafe extern "C" fn() -> *mut c_int> = None;
+    let Some(place) = place else {
+        return;
+    };
+    // SAFETY: errno(3): "errno is thread-local"; this is where it is, valid while the thread is.
+    let place = unsafe { place() };
+    // SAFETY: as above.
+    unsafe { *place = errno };
+}
+
 /// Keeps SIGPIPE away while the library itself writes to a descriptor, which it does without
 /// `MSG_NOSIGNAL`.
 #[cfg(unix)]

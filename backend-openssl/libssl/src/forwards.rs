@@ -6,8 +6,9 @@
 /// `$safe` is the safe crate whose `Ssl` it owns, and `$c` a module with the bindings under the
 /// library's own names. The caller has the traits of `foreign_types` in scope, and gives the engine
 /// what differs: `prepare`, run once with a new handle; `attached`, run with each transport: whether
-/// one call is to process one record only; `shaken_hands`, run after a call that found the handshake
-/// complete; and `start_key_update` and `send_owed`, which are what `schedule_key_update` and
+/// one call is to process one record only; `shake_hands`, which is `do_handshake` or does it elsewhere,
+/// and `waits_for`, which is what `SSL_get_error` would say if that waits; `shaken_hands`, run after a
+/// call that found the handshake complete; and `start_key_update` and `send_owed`, which are what `schedule_key_update` and
 /// `send_messages` forward to.
 ///
 /// Names in quotes with a number in brackets are manual pages of OpenSSL; LibreSSL's, and the
@@ -32,12 +33,13 @@ macro_rules! libssl_engine {
             use $safe::ssl::{Ssl, SslRef};
             use tls_core::{Error, ErrorKind, Operation, Result};
 
-            use super::{ForeignType, ForeignTypeRef, $c as c};
+            use super::{Elsewhere, ForeignType, ForeignTypeRef, $c as c};
 
             $(#[$doc])*
             pub struct $engine {
                 pub(super) ssl: Ssl,
                 observed: Arc<Observed>,
+                pub(super) elsewhere: Elsewhere,
             }
 
             impl $engine {
@@ -54,7 +56,12 @@ macro_rules! libssl_engine {
                     // (SSL_CTX_set_info_callback(3)); the callback has the type asked for and lives
                     // for ever.
                     unsafe { c::SSL_set_info_callback(ssl.as_ptr(), Some(on_info)) };
-                    let mut engine = Self { ssl, observed };
+                    let elsewhere = Elsewhere::default();
+                    let mut engine = Self {
+                        ssl,
+                        observed,
+                        elsewhere,
+                    };
                     engine.prepare();
                     Ok(engine)
                 }
@@ -67,6 +74,13 @@ macro_rules! libssl_engine {
                 /// The handle, for what the safe crate can change of it.
                 pub(crate) fn ssl_mut(&mut self) -> &mut SslRef {
                     &mut self.ssl
+                }
+
+                #[inline]
+                pub(super) fn do_handshake(&mut self) -> c_int {
+                    // SAFETY: "SSL_do_handshake() will wait for a SSL/TLS handshake to take place"
+                    // (SSL_do_handshake(3)); the handle is ours, here and below.
+                    unsafe { c::SSL_do_handshake(self.ssl.as_ptr()) }
                 }
 
                 pub(super) fn watch_messages(&mut self) {
@@ -208,9 +222,7 @@ macro_rules! libssl_engine {
 
                 #[inline]
                 fn handshake(&mut self) -> c_int {
-                    // SAFETY: "SSL_do_handshake() will wait for a SSL/TLS handshake to take place"
-                    // (SSL_do_handshake(3)); the handle is ours, here and below.
-                    let answer = unsafe { c::SSL_do_handshake(self.ssl.as_ptr()) };
+                    let answer = self.shake_hands();
                     if answer == 1 {
                         self.shaken_hands();
                     }
@@ -249,6 +261,9 @@ macro_rules! libssl_engine {
 
                 #[inline]
                 fn error_of(&self, ret: c_int) -> c_int {
+                    if let Some(waits) = self.waits_for() {
+                        return waits;
+                    }
                     // SAFETY: "SSL_get_error() returns a result code [...] for a preceding call"
                     // (SSL_get_error(3)).
                     unsafe { c::SSL_get_error(self.ssl.as_ptr(), ret) }

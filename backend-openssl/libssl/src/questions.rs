@@ -4,11 +4,13 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tls_core::config::{PeerVerification, UnverifiedPeer};
 use tls_core::pki_types::{CertificateDer, ServerName};
 use tls_core::{CertificateProblem, ClientConfig, ServerConfig, Verdict};
+
+use crate::parking::Lot;
 
 /// What a verification comes to.
 pub type Verified = Result<(), CertificateProblem>;
@@ -21,6 +23,7 @@ pub struct Questions {
     server_name: Option<ServerName<'static>>,
     accepts_anyone: bool,
     state: Mutex<State>,
+    lot: Arc<Lot>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +60,7 @@ impl Questions {
             verification: config.peer_verification.clone(),
             server_name,
             accepts_anyone: config.dangerous.accept_any_certificate,
-            state: Mutex::default(),
+            ..Self::default()
         }
     }
 
@@ -106,6 +109,11 @@ impl Questions {
             // One that was added, and that this place was not taught, accepts nobody.
             _ => Ruling::Abort,
         }
+    }
+
+    /// Where a call of the library waits for the verdict, if the library cannot.
+    pub fn lot(&self) -> &Arc<Lot> {
+        &self.lot
     }
 
     fn settle(&self, verdict: Verdict) -> Ruling {
@@ -159,6 +167,12 @@ impl Questions {
             true => 1,
             false => -1,
         }
+    }
+
+    /// Whether the certificate was asked for, and not chosen.
+    pub(crate) fn wants_certificate(&self) -> bool {
+        let state = self.state();
+        state.certificate_asked && !state.certificate_chosen
     }
 
     /// The certificate was chosen, or none.

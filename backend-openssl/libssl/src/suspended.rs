@@ -34,6 +34,9 @@ impl<E: Engine> Core<E> {
         let pending = self.pending();
         let engine = self.link.engine();
         if asks == Class::WantCertificate {
+            if !engine.observed().questions().wants_certificate() {
+                return None;
+            }
             let issuers = engine.acceptable_issuers();
             engine.clear_errors();
             return Some(self.lifecycle.suspend_for_credentials(issuers, pending));

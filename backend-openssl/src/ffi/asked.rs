@@ -18,6 +18,7 @@ use openssl::stack::StackRef;
 use openssl::x509::X509Name;
 use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef, X509VerifyResult};
 use openssl_sys as sys;
+use tls_core::CertificateProblem;
 use tls_core::pki_types::CertificateDer;
 use tls_libssl::Ruling;
 
@@ -76,9 +77,15 @@ unsafe extern "C" fn on_chain(peer: *mut sys::X509_STORE_CTX, _argument: *mut c_
     if !verify::shows_known_leaf(peer, chain.first().map(AsRef::as_ref)) {
         return 0;
     }
-    let ruling = observed
-        .questions()
-        .rule(|| chain, || verify::outcome(peer));
+    let questions = observed.questions();
+    let mut ruling = questions.rule(|| chain, || verify::outcome(peer));
+    if ruling == Ruling::Wait && is_server(peer) {
+        // Here and now: the caller's next call lets this one go on.
+        ruling = match questions.lot().wait() {
+            true => questions.rule(Vec::new, || Err(CertificateProblem::Other)),
+            false => abandoned(peer),
+        };
+    }
     // What verifying left in the queue would be taken for the reason of a failure.
     drop(ErrorStack::get());
     match ruling {
@@ -93,6 +100,25 @@ unsafe extern "C" fn on_chain(peer: *mut sys::X509_STORE_CTX, _argument: *mut c_
             false => refuse(peer, verify::ABORT),
         },
     }
+}
+
+fn is_server(peer: &X509StoreContextRef) -> bool {
+    let index = X509StoreContext::ssl_idx().ok();
+    let ssl = index.and_then(|index| peer.ex_data(index));
+    ssl.is_some_and(SslRef::is_server)
+}
+
+/// Nobody will ever decide.
+fn abandoned(peer: &mut X509StoreContextRef) -> Ruling {
+    #[cfg(not(libressl))]
+    if let Ok(index) = X509StoreContext::ssl_idx() {
+        if let Some(ssl) = peer.ex_data(index) {
+            super::elsewhere::mute(ssl);
+        }
+    }
+    #[cfg(libressl)]
+    let _ = peer;
+    Ruling::Abort
 }
 
 fn refuse(peer: &mut X509StoreContextRef, result: c_int) -> c_int {

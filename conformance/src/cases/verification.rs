@@ -416,6 +416,7 @@ fn follow_default(pair: &mut Pair, side: Side, expected: Result<(), P>) -> CaseR
 fn overrules(scene: &Scene<'_>, side: Side) -> CaseResult {
     for (presented, _) in bad(scene, side) {
         let mut pair = deciding(scene, side, PeerVerification::Suspended, &presented)?;
+        pair.one_byte_at_a_time();
         until_waiting(&mut pair, side)?;
         let session = pair.side(side).session_mut();
         session.set_validation_result(Verdict::Accept)?;
@@ -649,7 +650,8 @@ fn nothing_before(scene: &Scene<'_>) -> CaseResult {
 }
 
 fn plain(scene: &Scene<'_>, side: Side) -> CaseResult {
-    for verdict in [Verdict::Accept, Verdict::Reject(P::Expired)] {
+    let verdicts = [Verdict::Accept, Verdict::Reject(P::Expired)];
+    for verdict in verdicts.map(Some).into_iter().chain([None]) {
         let (mut client, mut server) = (scene.client_config(), scene.server_config());
         client.identity = Some(scene.pki.client.clone());
         client.parameters.socket_transport = SocketTransport::Plain;
@@ -673,9 +675,14 @@ fn plain(scene: &Scene<'_>, side: Side) -> CaseResult {
         }
         let now = pair.wire.from(side).sent();
         check::equal("bytes sent before the verdict", now, sent)?;
-        pair.side(side)
-            .session_mut()
-            .set_validation_result(verdict)?;
+        let Some(verdict) = verdict else {
+            pair.side(side).close();
+            pair.deliver()?;
+            let now = pair.wire.from(side).sent();
+            return check::equal("bytes sent by dropping the session", now, sent);
+        };
+        let session = pair.side(side).session_mut();
+        session.set_validation_result(verdict)?;
         match verdict {
             Verdict::Accept => {
                 pair.handshake()?;
