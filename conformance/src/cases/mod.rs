@@ -74,6 +74,7 @@ mod shutdown;
 mod steady;
 mod tampered;
 mod verification;
+mod verification_transport;
 mod verifier;
 
 use crate::case::Case;
@@ -95,6 +96,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         client_certificates::CASES,
         verifier::CASES,
         verification::CASES,
+        verification_transport::CASES,
         credentials::CASES,
         alpn::CASES,
         key_update::CASES,
