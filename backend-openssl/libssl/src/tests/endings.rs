@@ -295,6 +295,7 @@ fn a_hello_that_is_too_long_is_refused_before_it_is_held() {
 fn failures_of_the_engine_are_its_own() {
     let cases = [
         (Next::Error(1), ErrorKind::Backend),
+        (Next::Error(4), ErrorKind::Backend),
         (Next::Error(7), ErrorKind::Backend),
         (Next::Error(12), ErrorKind::Backend),
         (Next::Error(6), ErrorKind::Truncated),
