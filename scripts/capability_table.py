@@ -66,11 +66,13 @@ def table(backends):
         yield f"({number}) {reason}{'' if number == len(notes) else '  '}"
 
 
-def lacking(backend):
-    for feature, support in backend["features"].items():
+def differing(libressl, openssl):
+    for feature, support in libressl["features"].items():
+        if support == openssl["features"][feature]:
+            continue
         if support["support"] == "unsupported":
             yield f"- no `{feature}`: {support['reason']}"
-        elif support["support"] != "native":
+        else:
             yield f"- `{feature}`: {SHOWN[support['support']]}"
 
 
@@ -94,7 +96,7 @@ def main():
         backends, libressl = collect(asked.bin)
         after = replaced(before, "capabilities", table(backends))
         if libressl:
-            after = replaced(after, "libressl", lacking(libressl))
+            after = replaced(after, "libressl", differing(libressl, backends[COLUMNS.index("openssl")]))
     except Refused as reason:
         sys.exit(f"FAILED: {reason}")
     if not libressl:
