@@ -1,6 +1,6 @@
 //! What a session keeps while it may have to start again, and what comes of it if that is wrong.
 
-#![cfg(feature = "aws-lc-rs")]
+#![cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 
 use tls_core::config::{ClientAuthentication, Identity, PeerVerification, Roots};
 use tls_core::iana::ProtocolVersion;
@@ -10,7 +10,11 @@ use tls_core::{
     SessionOptions, Status, Verdict,
 };
 
-use crate::{Rustls, RustlsContext, RustlsSession};
+#[cfg(feature = "aws-lc-rs")]
+use crate::Rustls as Provided;
+#[cfg(not(feature = "aws-lc-rs"))]
+use crate::RustlsRing as Provided;
+use crate::{RustlsContext, RustlsSession};
 
 const VERSIONS: [ProtocolVersion; 2] = [ProtocolVersion::TLS1_2, ProtocolVersion::TLS1_3];
 
@@ -30,7 +34,7 @@ fn contexts(version: ProtocolVersion, suspended: bool) -> (RustlsContext, Rustls
         parameters.min_version = version;
         parameters.max_version = version;
     }
-    let backend = Rustls::new();
+    let backend = Provided::new();
     (
         Backend::client(&backend, client).unwrap(),
         Backend::server(&backend, server).unwrap(),
