@@ -18,6 +18,9 @@ MEMCHECK_CASES=(
     alerts.fatal_alert_in_the_handshake
     alerts.failures_stay_in_their_session
     client_certificates.bad_ones_are_refused
+    post_handshake.received_tls13
+    post_handshake.received_again_tls12
+    post_handshake.bad_ones_are_refused_tls12
     resumption.bounded_cache_forgets_the_oldest_tls13
     config.garbage_certificates_and_keys
     context.may_go_before_its_sessions
