@@ -478,6 +478,9 @@ pub enum Operation {
     /// `channel_binding`.
     #[error("channel binding")]
     ChannelBinding,
+    /// `split`.
+    #[error("split")]
+    Split,
     /// Taking the descriptor out of a session.
     #[error("detach")]
     Detach,

@@ -22,6 +22,8 @@ mod error;
 mod facts;
 pub mod iana;
 pub mod session;
+#[cfg(unix)]
+mod split;
 mod status;
 mod stream;
 pub mod support;
@@ -46,5 +48,7 @@ pub use facts::Facts;
 pub use session::{BufferSession, Role, Session};
 #[cfg(unix)]
 pub use session::{DetachError, Detached, SocketSession};
+#[cfg(unix)]
+pub use split::{ReadHalf, ReuniteError, SplitError, WriteHalf};
 pub use status::{PostHandshakeAuth, Progress, Status};
 pub use stream::{StreamParts, TlsStream};

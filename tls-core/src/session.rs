@@ -524,6 +524,43 @@ pub trait SocketSession: Session + AsFd {
     /// As [`BufferSession::shutdown`], and `Io`, `Reset`.
     fn shutdown(&mut self) -> Result<Status>;
 
+    /// Splits a session whose handshake is complete into a half that reads and one that writes, which
+    /// two threads may use at once. [`ReadHalf::reunite`](crate::ReadHalf::reunite) puts them together again.
+    ///
+    /// Each call of a half takes one lock for as long as it works, never while anybody waits for the
+    /// socket, as no call does; and it moves 64 KiB at the most, so that neither half waits long for
+    /// the other. What goes for the calls of a session goes for those of its halves, and:
+    ///
+    /// * Each thread waits with its own half, which has a descriptor of its own for that, of the same
+    ///   socket: a split session has two. The reader waits to read after `WantRead`; after `WantWrite`,
+    ///   which says that the peer is owed a reply for which there is no room, it waits to write.
+    /// * A reply that the socket has not taken is pending output, whichever half it came from, and
+    ///   leaves with the next `write` or `flush` of either. A reader whose other half may be idle
+    ///   waits to write too while there is some.
+    /// * A `write` that gives `WantRead` (renegotiation, and a client's certificate after the
+    ///   handshake) is repeated when the reader has read on.
+    /// * A failure is that of both: the other half gives the same error at its next call. Who waits
+    ///   for the socket is woken by it if the connection is gone, and otherwise not.
+    /// * `shutdown` of the writer leaves the reader as it is. Dropping one half sends nothing, and the
+    ///   peer notices nothing: the session ends, without a close_notify unless one was sent, when
+    ///   the other half is dropped too.
+    ///
+    /// There is no such thing for buffer sessions: what two threads take out of one has to be sent in
+    /// that order, so that they would need a lock of their own around it.
+    ///
+    /// # Errors
+    ///
+    /// The session comes back with `Misuse(HandshakeIncomplete)`; with its failure; or with `Io`, if
+    /// the process has no descriptor left.
+    fn split(
+        self,
+    ) -> std::result::Result<(crate::ReadHalf<Self>, crate::WriteHalf<Self>), crate::SplitError<Self>>
+    where
+        Self: Sized,
+    {
+        crate::split::split(self)
+    }
+
     /// Takes the session apart: the descriptor, and application data received and not yet read.
     ///
     /// # Errors

@@ -71,6 +71,7 @@ mod renegotiation;
 mod resumption;
 mod roots;
 mod shutdown;
+mod split;
 mod steady;
 mod tampered;
 mod verification;
@@ -90,6 +91,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         buffering::CASES,
         close::CASES,
         shutdown::CASES,
+        split::CASES,
         alerts::CASES,
         failures::CASES,
         names::CASES,
