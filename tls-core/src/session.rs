@@ -111,7 +111,7 @@ pub trait Session: Debug + Send {
     ///
     /// `Misuse(HandshakeIncomplete)`, `Misuse(WriteAfterShutdown)` and `Misuse(TooManyKeyUpdates)`,
     /// which leave the session as it was; `Unsupported(KeyUpdate)` if the backend lacks
-    /// [`Feature::KeyUpdate`](crate::Feature::KeyUpdate), or TLS 1.2 was negotiated, which has no
+    /// [`Feature::KeyUpdate`], or TLS 1.2 was negotiated, which has no
     /// KeyUpdate; and the session's failure.
     fn request_key_update(&mut self) -> Result<Status>;
 
