@@ -4,6 +4,8 @@
 //! [`Boring::build_info`](tls_core::Backend::build_info) says which version of its API that is: the
 //! library has no releases. Contexts are configured through the safe `boring` crate; sessions run
 //! on the data path of `tls-libssl`.
+//!
+//! Clients may follow renegotiations; no server of this library starts or takes one.
 
 #![deny(unsafe_code)]
 

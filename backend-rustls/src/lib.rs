@@ -7,7 +7,9 @@
 //! rustls cannot change its own keys without asking for the peer's. So a session that has asked 16
 //! times without application data read in between refuses to ask again
 //! (`Misuse(TooManyKeyUpdates)`). No writer depends on it: rustls changes its own keys by itself
-//! whenever a cipher suite's limit (RFC 8446 section 5.5) comes near.
+//! whenever a cipher suite's limit (RFC 8446 section 5.5) comes near. And asked for new keys while it
+//! holds a part of a message of the peer's, which it does not tell, rustls ends the connection: the
+//! session fails with `Protocol` where others give `WantRead`.
 //!
 //! rustls verifies peers and picks certificates in calls that must answer at once. Sessions that may
 //! have to wait for their caller do their handshake again for each question they ask: with the key
