@@ -286,8 +286,9 @@ pub trait Session: Debug + Send {
     /// # Errors
     ///
     /// `Misuse(HandshakeIncomplete)`; `Misuse(ExporterLabel)` and `Misuse(ExporterLength)` for what
-    /// is not allowed, before the engine is touched; `Unsupported(Exporter)`; the session's failure;
-    /// `Backend`. After an error `output` holds nothing that means anything.
+    /// is not allowed, before the engine is touched; `Unsupported(Exporter)`, also as long as a TLS 1.2
+    /// connection is being renegotiated, whose keys are neither the old nor the new ones; the
+    /// session's failure; `Backend`. After an error `output` holds nothing that means anything.
     fn export_keying_material(
         &self,
         output: &mut [u8],

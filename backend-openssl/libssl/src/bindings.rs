@@ -62,6 +62,10 @@ impl<E: Engine> Keying for Core<E> {
         self.policy.allow_renegotiation
     }
 
+    fn is_renegotiating(&self) -> bool {
+        self.is_interrupted()
+    }
+
     fn first_finished(&self) -> Option<Vec<u8>> {
         self.isolated(|engine| engine.first_finished(self.role))
     }

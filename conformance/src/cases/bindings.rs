@@ -2,7 +2,9 @@
 
 use ring::digest::{self, digest};
 use tls_core::config::{ClientAuthentication, Identity};
-use tls_core::{ChannelBinding, DynContext, ErrorKind, Feature, Misuse, Session, Status};
+use tls_core::{
+    ChannelBinding, DynContext, ErrorKind, Feature, Misuse, PostHandshakeAuth, Session, Status,
+};
 
 use crate::case::{Case, CaseResult, Failure, Versions};
 use crate::check;
@@ -68,6 +70,18 @@ pub(super) const CASES: &[Case] = &[
             Feature::DeferredServerContext,
         ],
         run: of_a_deferred_server,
+        ..EXPORTER
+    },
+    Case {
+        rfc: "RFC 5705 4, RFC 5746",
+        requires: &[
+            Feature::Exporter,
+            Feature::RenegotiationServer,
+            Feature::RenegotiationClient,
+        ],
+        versions: Versions::TLS12,
+        name: "bindings.nothing_of_keys_that_are_changing",
+        run: while_renegotiating,
         ..EXPORTER
     },
     Case {
@@ -178,6 +192,49 @@ fn export_both(pair: &mut Pair, label: &[u8], context: Option<&[u8]>) -> CaseRes
     check::same_bytes("what the server exports", &server, &client)?;
     ensure!(client != [0; LENGTH], "nothing was exported");
     Ok(client)
+}
+
+/// Whatever is exported on the way is what both sides export before, or after.
+fn while_renegotiating(scene: &Scene<'_>) -> CaseResult {
+    let mut server = scene.server_config();
+    server.client_authentication = ClientAuthentication::OnRequest(scene.pki.roots());
+    server.parameters.allow_renegotiation = true;
+    let mut client = scene.client_config();
+    client.parameters.allow_renegotiation = true;
+    let mut pair = scene.pair_with(client, server)?;
+    pair.write_may_read = true;
+    pair.handshake()?;
+    let before = export_both(&mut pair, LABEL, None)?;
+    pair.server.request_client_certificate()?;
+    let mut buffer = vec![0; pair.read_size];
+    let mut exported = Vec::new();
+    let mut refused = 0;
+    pair.pump_until("the answer", |pair| {
+        for side in Side::BOTH {
+            pair.side(side).read(&mut buffer)?;
+            let mut value = vec![0; before.len()];
+            let session = pair.side(side).session();
+            match session.export_keying_material(&mut value, LABEL, None) {
+                Ok(()) => exported.push(value),
+                Err(error) => {
+                    let kind = ErrorKind::Unsupported(Feature::Exporter);
+                    check::equal("the refusal", error.kind(), kind)?;
+                    refused += 1;
+                }
+            }
+        }
+        let state = pair.server.session().post_handshake_auth();
+        Ok((state != PostHandshakeAuth::Pending).then_some(()))
+    })?;
+    pair.ping_pong()?;
+    let after = export_both(&mut pair, LABEL, None)?;
+    ensure!(refused > 0, "keys were exported while they changed");
+    let known = |value: &Vec<u8>| *value == before || *value == after;
+    ensure!(
+        exported.iter().all(known),
+        "something else was exported on the way"
+    );
+    Ok(())
 }
 
 /// The binding on both sides, which must be the same.

@@ -51,6 +51,11 @@ pub trait Keying {
         false
     }
 
+    /// Whether the connection is being renegotiated, and its keys are about to change.
+    fn is_renegotiating(&self) -> bool {
+        false
+    }
+
     /// The first Finished of the latest handshake, without the header of the message. TLS 1.2.
     fn first_finished(&self) -> Option<Vec<u8>>;
 }
@@ -76,6 +81,7 @@ pub fn export_keying_material(
     if output.is_empty() || output.len() > longest_output(facts.cipher_suite) {
         return Err(misuse(Misuse::ExporterLength));
     }
+    require_settled_keys(facts, keying, Feature::Exporter, Operation::Export)?;
     keying.export(output, label, context)
 }
 
@@ -105,6 +111,8 @@ fn tls_unique<K: Keying>(facts: &Facts, keying: &K) -> Result<Option<Vec<u8>>> {
     if facts.protocol_version != ProtocolVersion::TLS1_2 {
         return Ok(None);
     }
+    let operation = Operation::ChannelBinding;
+    require_settled_keys(facts, keying, Feature::TlsUnique, operation)?;
     require_unique_secret(keying)?;
     match keying.first_finished() {
         Some(finished) if !finished.is_empty() => Ok(Some(finished)),
@@ -139,6 +147,21 @@ fn tls_exporter(facts: &Facts, keying: &impl Keying) -> Result<Option<Vec<u8>>> 
     let mut value = vec![0; TLS_EXPORTER_LENGTH];
     keying.export(&mut value, TLS_EXPORTER, Some(&[]))?;
     Ok(Some(value))
+}
+
+/// In the middle of a renegotiation engines export from what they have of the new keys, which may be
+/// an empty secret. A peer can make that last. TLS 1.3 has no renegotiation.
+fn require_settled_keys(
+    facts: &Facts,
+    keying: &impl Keying,
+    feature: Feature,
+    operation: Operation,
+) -> Result<()> {
+    if facts.protocol_version == ProtocolVersion::TLS1_3 || !keying.is_renegotiating() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported(feature), operation)
+        .with_detail("the keys of the connection are being renegotiated"))
 }
 
 /// Without it two connections may have one master secret: RFC 7627 section 1.
@@ -201,6 +224,7 @@ mod tests {
     struct Fake {
         secret: bool,
         renegotiates: bool,
+        renegotiating: bool,
         finished: Option<Vec<u8>>,
     }
 
@@ -221,6 +245,10 @@ mod tests {
             self.renegotiates
         }
 
+        fn is_renegotiating(&self) -> bool {
+            self.renegotiating
+        }
+
         fn first_finished(&self) -> Option<Vec<u8>> {
             self.finished.clone()
         }
@@ -229,6 +257,7 @@ mod tests {
     const SAFE: Fake = Fake {
         secret: true,
         renegotiates: false,
+        renegotiating: false,
         finished: None,
     };
 
@@ -291,6 +320,26 @@ mod tests {
         let value = |version| bind(version, &renegotiates, ChannelBinding::TlsExporter);
         assert_eq!(value(ProtocolVersion::TLS1_2), Ok(None));
         assert!(matches!(value(ProtocolVersion::TLS1_3), Ok(Some(_))));
+    }
+
+    #[test]
+    fn nothing_is_taken_from_keys_that_are_being_renegotiated() {
+        let changing = Fake {
+            renegotiating: true,
+            finished: Some(vec![1; 12]),
+            ..SAFE
+        };
+        let unique = ChannelBinding::TlsUnique;
+        let refused = Err(ErrorKind::Unsupported(Feature::TlsUnique));
+        assert_eq!(bind(ProtocolVersion::TLS1_2, &changing, unique), refused);
+        let export = |version| {
+            let label = b"EXPERIMENTAL x";
+            export_keying_material(&open(version), &changing, &mut [0; 8], label, None)
+        };
+        let error = export(ProtocolVersion::TLS1_2).unwrap_err();
+        let refused = ErrorKind::Unsupported(Feature::Exporter);
+        assert_eq!(error.kind(), refused);
+        assert!(export(ProtocolVersion::TLS1_3).is_ok());
     }
 
     #[test]

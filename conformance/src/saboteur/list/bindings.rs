@@ -116,6 +116,11 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
         ..exports("something is exported before the handshake", "K17")
     },
     Sabotage {
+        hook: exports_despite!(ErrorKind::Unsupported(Feature::Exporter)),
+        requires: &[Feature::Exporter, Feature::RenegotiationServer],
+        ..Sabotage::new("K10", "half of a renegotiation exports")
+    },
+    Sabotage {
         hook: exports_despite!(ErrorKind::Protocol),
         ..exports("a failed session exports", "K5")
     },
