@@ -282,6 +282,16 @@ fn what_cannot_be_served_is_said_before_anyone_connects() {
     fails("holds no private key", &[]);
     fs::remove_file(tenants.directory.join("mixed.example.pem")).unwrap();
     fails("cannot be used with", &["--self-signed", "localhost"]);
+    // Nobody is let in without being asked, where the command line says that they are.
+    let ca = String::from_utf8(tenants.pki.ca.clone()).unwrap();
+    tenants.install("other.pem", OTHER_NAME);
+    tenants.write("other.client-ca", &ca);
+    fails(
+        "localhost.pem: --client-auth",
+        &["--client-auth", "required"],
+    );
+    fs::remove_file(tenants.directory.join("other.client-ca")).unwrap();
+    fails("--client-auth", &["--client-auth", "optional"]);
     let missing = Path::new("no/such/roots");
     fails("no/such/roots", &["--client-ca", missing.to_str().unwrap()]);
 }

@@ -161,7 +161,8 @@ pub(crate) struct ListenerArgs {
     #[arg(long, value_name = "PEM")]
     pub(crate) client_ca: Option<PathBuf>,
 
-    /// Whether a client may go without a certificate; with --client-ca alone it may not.
+    /// Whether a client may go without a certificate; with roots and without this it may not. Names
+    /// of --sni-map then all need roots.
     #[arg(long, value_enum, value_name = "WHEN", requires = "client_roots")]
     pub(crate) client_auth: Option<ClientAuth>,
 

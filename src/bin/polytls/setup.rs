@@ -87,6 +87,13 @@ pub(crate) fn sni_map(
             Some(roots) => authenticated_by(roots, client_auth),
             None => client_authentication.clone(),
         };
+        let nobody_asked = matches!(config.client_authentication, ClientAuthentication::None);
+        if client_auth.is_some() && nobody_asked {
+            return Err(Failure::new(
+                "--client-auth says to ask its clients for a certificate, and there are no roots \
+                 for that: neither --client-ca nor a .client-ca file beside it",
+            ));
+        }
         Ok(backend.server(config)?)
     };
     SniMap::open(directory, Box::new(make))
