@@ -27,6 +27,8 @@ mod configuration;
 mod data_path;
 #[path = "../../backend-openssl/tests/key_updates.rs"]
 mod key_updates;
+#[path = "../../backend-openssl/tests/moved.rs"]
+mod moved;
 #[path = "../../backend-openssl/tests/negotiation.rs"]
 mod negotiation;
 #[path = "../../backend-openssl/tests/resumption.rs"]
