@@ -197,14 +197,15 @@ fn both_directions(scene: &Scene<'_>) -> CaseResult {
     let changes_keys = scene.is_tls13() && scene.has(Feature::KeyUpdate);
     let [client, server] = connected(scene)?;
     let sent = [pattern(TOTAL, 1), pattern(TOTAL, 2)];
-    let duplex = |session: Socket, own: &[u8], others: &[u8]| -> CaseResult {
+    let duplex = |session: Socket, own: &[u8], others: &[u8]| -> CaseResult<(Reader, Writer)> {
         let (mut reader, mut writer) = halves(session)?;
         let (received, ()) = at_once(
             || read(&mut reader, others.len(), until),
             || write(&mut writer, own, changes_keys, until),
         )?;
+        check::same_bytes("what one side read", &received, others)?;
         // Nobody leaves while an answer of the other side is on its way.
-        check::same_bytes("what one side read", &received, others)
+        Ok((reader, writer))
     };
     at_once(
         || duplex(client, &sent[0], &sent[1]),
