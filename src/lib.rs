@@ -52,7 +52,10 @@ pub use tls_core::{
     TlsStream, Verdict,
 };
 #[cfg(unix)]
-pub use tls_core::{DeferredSocketSession, DetachError, Detached, SocketSession};
+pub use tls_core::{
+    DeferredSocketSession, DetachError, Detached, ReadHalf, ReuniteError, SocketSession,
+    SplitError, WriteHalf,
+};
 
 #[cfg(feature = "boring")]
 pub use registry::boring;

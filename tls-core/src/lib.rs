@@ -18,6 +18,8 @@ mod capabilities;
 mod client_hello;
 pub mod config;
 mod deferred;
+#[cfg(unix)]
+mod detach;
 mod error;
 mod facts;
 pub mod iana;

@@ -33,9 +33,12 @@ use std::fmt::Debug;
 #[cfg(unix)]
 use std::io::{IoSlice, IoSliceMut};
 #[cfg(unix)]
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustls_pki_types::CertificateDer;
+
+#[cfg(unix)]
+pub use crate::detach::{DetachError, Detached};
 
 use crate::backend::DynContext;
 use crate::binding::ChannelBinding;
@@ -583,23 +586,3 @@ pub trait SocketSession: Session + AsFd {
 /// The most bytes that [`SocketSession::unread`] takes.
 #[cfg(unix)]
 pub const MAX_UNREAD: usize = 68 * 1024;
-
-/// What is left of a socket session that was taken apart.
-#[cfg(unix)]
-#[derive(Debug)]
-pub struct Detached {
-    /// The descriptor, still in non-blocking mode.
-    pub fd: OwnedFd,
-    /// Application data received and not yet read.
-    pub plaintext: Vec<u8>,
-}
-
-/// A socket session that cannot be taken apart now, and why.
-#[cfg(unix)]
-#[derive(Debug)]
-pub struct DetachError<'session> {
-    /// The session, unchanged.
-    pub session: Box<dyn SocketSession + 'session>,
-    /// Why it cannot be taken apart.
-    pub error: Error,
-}
