@@ -57,8 +57,8 @@ fn sessions_move_between_places_and_threads_in_the_handshake() {
         let mut sealed = [0; 100];
         let written = client.write(b"moved", &mut sealed).unwrap().produced;
         let mut plaintext = [0; 100];
-        let mut moved = vec![server];
-        let read = moved[0].read(&mut sealed[..written], &mut plaintext);
+        let mut moved = Box::new(server);
+        let read = moved.read(&mut sealed[..written], &mut plaintext);
         assert_eq!(&plaintext[..read.unwrap().produced], b"moved");
     }
 }
