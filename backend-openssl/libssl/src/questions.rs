@@ -96,6 +96,7 @@ impl Questions {
                     Ok(verdict) => self.settle(verdict),
                     Err(panic) => {
                         self.state().panic = Some(message(&*panic));
+                        discard(panic);
                         Ruling::Abort
                     }
                 }
@@ -191,6 +192,13 @@ impl Questions {
     }
 }
 
+/// Drops what a panic left, which may panic in its turn; what that leaves is let go.
+fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+}
+
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -234,6 +242,40 @@ mod tests {
         let told = questions.take_panic().unwrap();
         assert!(told.contains("over the edge"), "{told}");
         assert_eq!(questions.take_panic(), None);
+    }
+
+    /// Panics with what panics again when it is dropped.
+    #[derive(Debug)]
+    struct PanicsTwice;
+
+    struct Again;
+
+    impl Drop for Again {
+        fn drop(&mut self) {
+            std::panic::panic_any(Once)
+        }
+    }
+
+    /// Panics too, were it dropped.
+    struct Once;
+
+    impl Drop for Once {
+        fn drop(&mut self) {
+            panic!("dropped")
+        }
+    }
+
+    impl Verifier for PanicsTwice {
+        fn verify(&self, _: &UnverifiedPeer<'_>) -> Verdict {
+            std::panic::panic_any(Again)
+        }
+    }
+
+    #[test]
+    fn what_a_panic_leaves_does_not_unwind_either() {
+        let questions = questions(PeerVerification::Verifier(Arc::new(PanicsTwice)));
+        assert_eq!(questions.rule(chain, || Ok(())), Ruling::Abort);
+        assert_eq!(questions.take_panic().unwrap(), "the verifier panicked");
     }
 
     #[test]

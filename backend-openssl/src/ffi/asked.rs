@@ -61,8 +61,9 @@ pub(crate) fn put_to_the_verdict(context: &mut SslContextBuilder) {
     }
 }
 
-/// It does not unwind: what may panic is called within [`Questions::rule`](tls_libssl::Questions),
-/// which catches that.
+/// It does not unwind, which would abort the process: of what it calls only the caller's verifier may
+/// panic, and [`Questions::rule`](tls_libssl::Questions) catches that, and what dropping the panic
+/// comes to.
 unsafe extern "C" fn on_chain(peer: *mut sys::X509_STORE_CTX, _argument: *mut c_void) -> c_int {
     // SAFETY: SSL_CTX_set_cert_verify_callback(3): "the callback is called with the arguments
     // callback(X509_STORE_CTX *x509_store_ctx, void *arg)", valid meanwhile.
