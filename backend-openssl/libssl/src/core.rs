@@ -36,6 +36,8 @@ pub(crate) struct Core<E: Engine> {
     settled: Option<Facts>,
     /// The caller has answered the library, which has not been called since.
     pub(crate) answered: bool,
+    /// A handshake after the first was refused: what came behind it is nobody's data.
+    withheld: bool,
 }
 
 impl<E: Engine> Core<E> {
@@ -57,6 +59,7 @@ impl<E: Engine> Core<E> {
             local_certificates: setup.local_certificates.clone(),
             settled: None,
             answered: false,
+            withheld: false,
         }
     }
 
@@ -67,7 +70,7 @@ impl<E: Engine> Core<E> {
     /// What `read` can turn into progress without the transport, of what the engine holds and of
     /// `received`.
     pub(crate) fn buffered(&self, received: &[u8]) -> usize {
-        if self.lifecycle.facts().is_none() {
+        if self.lifecycle.facts().is_none() || self.withheld {
             return 0;
         }
         let decrypted = self.link.engine().pending();
@@ -145,11 +148,7 @@ impl<E: Engine> Core<E> {
 
     /// The engine says that the handshake is complete.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        if self.link.engine().observed().questions().is_undecided() {
-            // Not reached, as long as the library does wait: nobody is accepted by waiting (K14).
-            return Err(Error::new(ErrorKind::Backend, Operation::Handshake)
-                .with_detail("the library did not wait for the verdict"));
-        }
+        self.check_decided(Operation::Handshake)?;
         self.link.engine().clear_errors();
         let facts = self.link.engine().facts();
         self.link.engine().clear_errors();
@@ -158,6 +157,15 @@ impl<E: Engine> Core<E> {
         facts.local_certificates = self.presented();
         self.settled = Some(facts);
         self.link.wire_mut().forget_hello();
+        Ok(())
+    }
+
+    /// Not reached, as long as the library does wait: nobody is accepted by waiting (K14).
+    pub(crate) fn check_decided(&self, operation: Operation) -> Result<()> {
+        if self.link.engine().observed().questions().is_undecided() {
+            return Err(Error::new(ErrorKind::Backend, operation)
+                .with_detail("the library did not wait for the verdict"));
+        }
         Ok(())
     }
 
@@ -283,7 +291,7 @@ impl<E: Engine> Core<E> {
     /// Data that was decrypted before the session failed goes first.
     #[cold]
     pub(crate) fn leftovers(&mut self, plaintext: &mut [u8]) -> usize {
-        if self.link.engine().pending() == 0 {
+        if self.withheld || self.link.engine().pending() == 0 {
             return 0;
         }
         let length = plaintext.len().min(MAX_LENGTH);
@@ -300,6 +308,16 @@ impl<E: Engine> Core<E> {
             Class::Done(count) => count,
             _ => 0,
         }
+    }
+
+    /// Drops what the engine has decrypted, and gives no more of it. A library may decrypt the record
+    /// behind a Finished in the call that takes the Finished, and would give that before it looked at
+    /// anything else.
+    #[cold]
+    pub(crate) fn withhold(&mut self) {
+        let mut room = vec![0; CHUNK];
+        while self.leftovers(&mut room) > 0 {}
+        self.withheld = true;
     }
 
     /// Everything the engine has decrypted and not given yet.

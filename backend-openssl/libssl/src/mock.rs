@@ -74,7 +74,7 @@ pub(crate) struct Mock {
     decrypted: VecDeque<u8>,
     shutdown: c_int,
     wants: c_int,
-    observed: Observed,
+    pub(crate) observed: Observed,
     broken: bool,
     /// What the engine does next instead of what it is asked.
     pub(crate) next: Option<Next>,

@@ -157,13 +157,22 @@ impl<E: Engine> Core<E> {
 
     /// Looks at what a handshake after the first has settled, once it is complete. The engine has
     /// verified the peer, and has refused one that is another; this looks once more, for whoever
-    /// decides about peers in its place.
+    /// decides about peers in its place. If that is refused, no data of the peer's is given any more.
     #[cold]
     pub(crate) fn renew(&mut self) -> Result<()> {
+        let renewed = self.take_renewal();
+        if renewed.is_err() {
+            self.withhold();
+        }
+        renewed
+    }
+
+    fn take_renewal(&mut self) -> Result<()> {
         if self.lifecycle.facts().is_none() || self.link.engine().in_handshake() {
             return Ok(());
         }
         self.renewals.seen = self.link.engine().observed().handshakes_finished();
+        self.check_decided(Operation::Read)?;
         self.link.engine().clear_errors();
         let now = self.link.engine().facts();
         self.link.engine().clear_errors();

@@ -3,6 +3,7 @@
 mod buffer;
 mod endings;
 mod key_update;
+mod renewal;
 #[cfg(unix)]
 mod socket;
 
