@@ -207,7 +207,9 @@ pub trait Session: Debug + Send {
     /// has no descriptor left.
     ///
     /// The session's failure. Whatever making a session gives, with which this one has then failed;
-    /// the client is told `internal_error`.
+    /// the client is told `internal_error`. A socket session that owns its descriptor goes on with a
+    /// duplicate of it then, which has another number: ask `as_fd` again. With `epoll` a registration
+    /// under the old number can no longer be removed, and reports until the session is dropped.
     fn set_context(&mut self, _context: &dyn DynContext) -> Result<()> {
         Err(unasked(self, Operation::Handshake))
     }

@@ -135,7 +135,7 @@ pub(crate) struct IdentityArgs {
     /// Choose by the name that the client asks for, out of this directory: NAME.pem holds the
     /// certificate chain and the key for NAME, *.NAME.pem for every name one label below, and
     /// _default.pem for the rest; NAME.client-ca, if there is one, stands for --client-ca. SIGHUP
-    /// reads it again, all or nothing.
+    /// reads it again, all or nothing. 256 look-ups run at once, and more wait for their turn.
     #[arg(long, value_name = "DIR", conflicts_with = "key")]
     pub(crate) sni_map: Option<PathBuf>,
 }
