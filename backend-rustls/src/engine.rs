@@ -377,9 +377,9 @@ impl Engine {
     /// which a peer can bring about (K9). The connection it leaves behind is marked as failed.
     fn process_guarded(&mut self) -> Result<Result<IoState, rustls::Error>, Panicked> {
         let connection = &mut self.connection;
-        presented::begin();
-        let processed = catch_unwind(AssertUnwindSafe(|| connection.process_new_packets()));
-        self.presented |= presented::presented();
+        let process = || catch_unwind(AssertUnwindSafe(|| connection.process_new_packets()));
+        let (processed, presented) = presented::during(process);
+        self.presented |= presented;
         processed.map_err(|_| Panicked)
     }
 

@@ -43,14 +43,12 @@ pub(crate) fn note(credentials: &CertifiedKey, schemes: &[SignatureScheme]) {
     }
 }
 
-/// Forgets what calls before this one did.
+/// What `work` gives, and whether a certificate was presented in it. A verifier may drive another
+/// session within the work of this one: what that presents is not noted for this. `work` must not
+/// unwind.
 #[inline]
-pub(crate) fn begin() {
-    PRESENTED.set(false);
-}
-
-/// Whether the call since [`begin`] presented a certificate.
-#[inline]
-pub(crate) fn presented() -> bool {
-    PRESENTED.get()
+pub(crate) fn during<T>(work: impl FnOnce() -> T) -> (T, bool) {
+    let outer = PRESENTED.replace(false);
+    let done = work();
+    (done, PRESENTED.replace(outer))
 }
