@@ -210,12 +210,12 @@ impl Replay {
             while engine.pending_output() > 0 {
                 record.extend(next_record(engine));
             }
-            let hellos = client_hello(&record).zip(client_hello(said));
+            let hellos = only_client_hello(&record).zip(client_hello(said));
             let Some(tape) = &mut self.tape else {
                 return at;
             };
             match hellos {
-                Some(((unsaid, _), (hello, length))) if tape.stand_in(&unsaid, &hello) => {
+                Some((unsaid, (hello, length))) if tape.stand_in(&unsaid, &hello) => {
                     at += length;
                 }
                 _ => {
@@ -287,6 +287,13 @@ fn next_record(engine: &mut Engine) -> Vec<u8> {
     record.resize(length, 0);
     engine.drain(&mut record[drained..]);
     record
+}
+
+/// The ClientHello that these records are, if they are nothing besides: what is behind it would not be
+/// said again.
+fn only_client_hello(records: &[u8]) -> Option<Vec<u8>> {
+    let (hello, length) = client_hello(records)?;
+    (length == records.len()).then_some(hello)
 }
 
 /// The ClientHello that records begin with, and how many bytes of theirs it takes.

@@ -126,7 +126,7 @@ fn nothing_is_kept_of_a_session_that_has_failed() {
 #[test]
 fn a_handshake_that_is_not_the_same_again_fails() {
     type Change = fn(&mut super::Replay);
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Change); 6] = [
         ("what has left was something else", |replay| {
             replay.said[20] ^= 1;
         }),
@@ -136,6 +136,9 @@ fn a_handshake_that_is_not_the_same_again_fails() {
         ("the peer said something else", |replay| {
             let last = replay.input.len() - 1;
             replay.input[last] ^= 1;
+        }),
+        ("the verdict is on another chain", |replay| {
+            replay.tape.as_mut().unwrap().judge_another();
         }),
         ("the provider was asked for less", |replay| {
             replay.tape.as_mut().unwrap().forget_first();
@@ -167,5 +170,20 @@ fn a_handshake_that_is_not_the_same_again_fails() {
                 assert!(sessions[at].facts().is_none(), "{what}");
             }
         }
+    }
+}
+
+#[test]
+fn a_hello_stands_in_for_one_that_has_nothing_behind_it() {
+    for version in VERSIONS {
+        let [mut client, _] = sessions(version, true);
+        let mut room = [0; 16 * 1024];
+        let progress = client.handshake(&mut [], &mut room).unwrap();
+        let mut records = room[..progress.produced].to_vec();
+        let hello = super::only_client_hello(&records).unwrap();
+        assert!(records.ends_with(&hello));
+        // A change_cipher_spec.
+        records.extend([20, 3, 3, 0, 1, 1]);
+        assert_eq!(super::only_client_hello(&records), None);
     }
 }

@@ -45,7 +45,9 @@ pub(crate) struct Tape {
     diverged: bool,
     /// The chain that this attempt would have verified.
     unverified: Option<Unverified>,
-    /// What became of the peer's chain, for good.
+    /// The chain that was verified, leaf first.
+    judged: Vec<CertificateDer<'static>>,
+    /// What became of that chain, for good.
     outcome: Option<Outcome>,
     /// The certificate that this attempt would have sent.
     request: Option<Request>,
@@ -103,10 +105,11 @@ enum Entry {
     /// Whether there was a TLS 1.3 ticket.
     Ticket(bool),
     Tls12Session(Option<Box<Tls12ClientSessionValue>>),
-    /// What a server's store or ticketer gave for a key or ticket.
+    /// What a server's store or ticketer gave for a key or ticket: secrets of a session, in what
+    /// rustls has to wipe them.
     Stored {
         key: Vec<u8>,
-        value: Option<Vec<u8>>,
+        value: Option<SharedSecret>,
     },
 }
 
@@ -232,6 +235,23 @@ impl Tape {
         self.credentials = Some(credentials);
     }
 
+    /// What became of the peer's chain in an attempt before. The outcome is for the chain that it was
+    /// given for, and accepts no other.
+    fn outcome_of(
+        &mut self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Option<Outcome> {
+        let outcome = self.outcome.clone()?;
+        let judged = self.judged.split_first();
+        if judged.is_some_and(|(leaf, rest)| leaf == end_entity && rest == intermediates) {
+            return Some(outcome);
+        }
+        self.diverge();
+        let error = rustls::Error::General("another chain was verified".into());
+        Some(Outcome::Refused(error))
+    }
+
     /// Notes that an answer is missing.
     fn mark(&mut self) {
         self.mark.get_or_insert(self.next);
@@ -301,6 +321,10 @@ impl Tape {
     pub(crate) fn forget_first(&mut self) {
         self.entries.remove(0);
         self.mark = self.mark.map(|mark| mark - 1);
+    }
+
+    pub(crate) fn judge_another(&mut self) {
+        self.judged.push(CertificateDer::from(vec![0]));
     }
 
     pub(crate) fn repeat_last(&mut self) {

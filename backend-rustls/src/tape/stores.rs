@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::crypto::SharedSecret;
 use rustls::server::{ProducesTickets, StoresServerSessions};
 use tls_core::pki_types::ServerName;
 
@@ -159,13 +160,15 @@ impl ProducesTickets for TapedTickets {
 fn recall_stored(key: &[u8], get: impl FnOnce() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
     recall(
         |entry| match entry {
-            Entry::Stored { key: asked, value } if *asked == key => Some(value.clone()),
+            Entry::Stored { key: asked, value } if *asked == key => {
+                Some(value.as_ref().map(|value| value.secret_bytes().to_vec()))
+            }
             _ => None,
         },
         get,
         |value| Entry::Stored {
             key: key.to_vec(),
-            value: value.clone(),
+            value: value.as_deref().map(SharedSecret::from),
         },
     )
 }

@@ -56,9 +56,11 @@ impl<V: ?Sized> Decided<V> {
         server_name: Option<&ServerName<'_>>,
         verify: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if let Some(outcome) = with(|tape| tape.outcome.clone()).flatten() {
+        let before = with(|tape| tape.outcome_of(end_entity, intermediates));
+        if let Some(outcome) = before.flatten() {
             return outcome.into();
         }
+        with(|tape| tape.judged = owned(end_entity, intermediates));
         let default = verify();
         let outcome = match &self.decides {
             PeerVerification::Verifier(verifier) => {
