@@ -36,8 +36,11 @@ impl Drop for Server {
 
 impl Server {
     fn say(&mut self, line: &str) {
-        writeln!(self.stdin, "{line}").expect("s_server reads");
-        self.stdin.flush().expect("s_server reads");
+        // At once: a command whose line arrives in two pieces is taken for data.
+        let line = format!("{line}\n");
+        self.stdin
+            .write_all(line.as_bytes())
+            .expect("s_server reads");
     }
 
     /// What stands before and behind this in the first line from here on that has it.

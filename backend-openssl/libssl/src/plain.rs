@@ -275,6 +275,13 @@ impl Plain {
         if let Some(verdict) = core.lifecycle.gate_shutdown(core.pending()) {
             return verdict;
         }
+        if !core.lifecycle.is_closing() && core.is_interrupted() && self.updating {
+            // A message of ours that waits to be sent looks like a handshake to the library.
+            let status = self.finish_record(core, Operation::Shutdown)?;
+            if status != Status::Complete {
+                return Ok(status);
+            }
+        }
         if !core.lifecycle.is_closing() && core.is_interrupted() {
             if !core.lifecycle.close_notify_received() {
                 return Ok(Status::WantRead);

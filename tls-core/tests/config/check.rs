@@ -71,6 +71,11 @@ fn slot(capabilities: &mut Capabilities, feature: Feature) -> &mut Support {
         Feature::PostHandshakeAuth => &mut capabilities.post_handshake_auth,
         Feature::RenegotiationClient => &mut capabilities.renegotiation_client,
         Feature::RenegotiationServer => &mut capabilities.renegotiation_server,
+        Feature::Exporter => &mut capabilities.exporter,
+        Feature::ExtendedMasterSecret => &mut capabilities.extended_master_secret,
+        Feature::TlsUnique => &mut capabilities.tls_unique,
+        Feature::TlsServerEndPoint => &mut capabilities.tls_server_end_point,
+        Feature::TlsExporter => &mut capabilities.tls_exporter,
         other => panic!("{other} is new: add it here"),
     }
 }
