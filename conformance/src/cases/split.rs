@@ -171,8 +171,16 @@ fn write(writer: &mut Writer, data: &[u8], changes_keys: bool, until: Instant) -
     let (mut taken, mut updates) = (0, 0);
     while taken < data.len() {
         if changes_keys && taken / EVERY > updates {
-            // Where there is no room, or the peer's message is there in part, it is for later.
-            updates += usize::from(writer.request_key_update()? == Status::Complete);
+            match writer.request_key_update()? {
+                Status::Complete => updates += 1,
+                // There is room once what was written has left.
+                Status::WantWrite => {
+                    flush(writer, until)?;
+                    continue;
+                }
+                // The peer's message is there in part: later.
+                _ => {}
+            }
         }
         let progress = writer.write(&data[taken..])?;
         taken += progress.consumed;
