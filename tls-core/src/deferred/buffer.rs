@@ -3,14 +3,10 @@
 use super::context::Choose;
 use super::first::First;
 use crate::backend::{Context, DynContext};
-use crate::client_hello::ClientHello;
 use crate::config::SessionOptions;
 use crate::error::{Error, Operation, Result};
-use crate::facts::Facts;
-use crate::iana::AlertDescription;
 use crate::session::{BufferSession, Role, Session, unasked};
-use crate::status::{PostHandshakeAuth, Progress, Status};
-use crate::support::{forward_bindings, forward_suspensions};
+use crate::status::{Progress, Status};
 
 /// A session of a [`Deferred`](super::Deferred) context, without I/O.
 #[derive(Debug)]
@@ -147,57 +143,7 @@ impl<C: Context> BufferSession for DeferredBufferSession<C> {
 }
 
 impl<C: Context> Session for DeferredBufferSession<C> {
-    fn role(&self) -> Role {
-        Role::Server
-    }
-
-    fn facts(&self) -> Option<&Facts> {
-        self.current().facts()
-    }
-
-    fn pending_output(&self) -> usize {
-        self.current().pending_output()
-    }
-
-    fn buffered(&self) -> usize {
-        self.current().buffered()
-    }
-
-    fn failure(&self) -> Option<&Error> {
-        self.current().failure()
-    }
-
-    fn close_notify_sent(&self) -> bool {
-        self.current().close_notify_sent()
-    }
-
-    fn close_notify_received(&self) -> bool {
-        self.current().close_notify_received()
-    }
-
-    fn request_key_update(&mut self) -> Result<Status> {
-        self.current_mut().request_key_update()
-    }
-
-    fn request_client_certificate(&mut self) -> Result<Status> {
-        self.current_mut().request_client_certificate()
-    }
-
-    fn post_handshake_auth(&self) -> PostHandshakeAuth {
-        self.current().post_handshake_auth()
-    }
-
-    forward_suspensions!(self => self.current(), self.current_mut());
-
-    forward_bindings!(self, _ => self.current());
-
-    fn client_hello(&self) -> Option<&ClientHello> {
-        self.first.client_hello()
-    }
-
-    fn refuse_client_hello(&mut self, alert: AlertDescription) -> Result<()> {
-        self.current_mut().refuse_client_hello(alert)
-    }
+    forward_session!(self);
 
     fn set_context(&mut self, context: &dyn DynContext) -> Result<()> {
         if self.session.is_some() {

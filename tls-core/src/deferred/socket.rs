@@ -8,16 +8,12 @@ use super::context::Choose;
 use super::first::First;
 use crate::backend::{Context, DynContext};
 use crate::capabilities::Feature;
-use crate::client_hello::ClientHello;
 use crate::config::{SessionOptions, SocketTransport};
 use crate::error::{Error, Misuse, Operation, Result};
-use crate::facts::Facts;
-use crate::iana::AlertDescription;
 use crate::session::{DetachError, Detached, MAX_UNREAD, Role, Session, SocketSession, unasked};
-use crate::status::{PostHandshakeAuth, Progress, Status};
+use crate::status::{Progress, Status};
 use crate::support::{
-    Descriptor, check_nonblocking, check_unread, forward_bindings, forward_suspensions, receive,
-    send, unread_too_much, would_block,
+    Descriptor, check_nonblocking, check_unread, receive, send, unread_too_much, would_block,
 };
 
 /// How much is received at once, in bytes.
@@ -245,57 +241,7 @@ impl<C: Context> AsFd for DeferredSocketSession<'_, C> {
 }
 
 impl<C: Context> Session for DeferredSocketSession<'_, C> {
-    fn role(&self) -> Role {
-        Role::Server
-    }
-
-    fn facts(&self) -> Option<&Facts> {
-        self.current().facts()
-    }
-
-    fn pending_output(&self) -> usize {
-        self.current().pending_output()
-    }
-
-    fn buffered(&self) -> usize {
-        self.current().buffered()
-    }
-
-    fn failure(&self) -> Option<&Error> {
-        self.current().failure()
-    }
-
-    fn close_notify_sent(&self) -> bool {
-        self.current().close_notify_sent()
-    }
-
-    fn close_notify_received(&self) -> bool {
-        self.current().close_notify_received()
-    }
-
-    fn request_key_update(&mut self) -> Result<Status> {
-        self.current_mut().request_key_update()
-    }
-
-    fn request_client_certificate(&mut self) -> Result<Status> {
-        self.current_mut().request_client_certificate()
-    }
-
-    fn post_handshake_auth(&self) -> PostHandshakeAuth {
-        self.current().post_handshake_auth()
-    }
-
-    forward_suspensions!(self => self.current(), self.current_mut());
-
-    forward_bindings!(self, _ => self.current());
-
-    fn client_hello(&self) -> Option<&ClientHello> {
-        self.first.client_hello()
-    }
-
-    fn refuse_client_hello(&mut self, alert: AlertDescription) -> Result<()> {
-        self.current_mut().refuse_client_hello(alert)
-    }
+    forward_session!(self);
 
     fn set_context(&mut self, context: &dyn DynContext) -> Result<()> {
         let Stage::Open(descriptor) = &self.stage else {
