@@ -7,12 +7,11 @@
 
 use std::fmt;
 use std::io::{Read, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustls::{Connection, HandshakeKind, IoState};
 use tls_core::iana::{AlertDescription, CipherSuite, ProtocolVersion};
-use tls_core::support::{Keying, MAX_RECORD, RECORD_HEADER, RecordHeader};
+use tls_core::support::{Keying, MAX_RECORD, RECORD_HEADER, RecordHeader, guarded};
 use tls_core::{Error, ErrorKind, Facts, Operation, Support};
 
 use crate::caps::{self, group_number, suite_number};
@@ -377,7 +376,7 @@ impl Engine {
     /// which a peer can bring about (K9). The connection it leaves behind is marked as failed.
     fn process_guarded(&mut self) -> Result<Result<IoState, rustls::Error>, Panicked> {
         let connection = &mut self.connection;
-        let process = || catch_unwind(AssertUnwindSafe(|| connection.process_new_packets()));
+        let process = || guarded(|| connection.process_new_packets());
         let (processed, presented) = presented::during(process);
         self.presented |= presented;
         processed.map_err(|_| Panicked)

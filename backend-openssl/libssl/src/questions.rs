@@ -1,13 +1,12 @@
 //! What a session's library asks in the middle of its handshake, and who answers.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::ffi::c_int;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tls_core::config::{PeerVerification, UnverifiedPeer};
 use tls_core::pki_types::{CertificateDer, ServerName};
+use tls_core::support::guarded;
 use tls_core::{CertificateProblem, ClientConfig, ServerConfig, Verdict};
 
 use crate::parking::Lot;
@@ -92,11 +91,10 @@ impl Questions {
             PeerVerification::Verifier(verifier) => {
                 let chain = chain();
                 let peer = UnverifiedPeer::new(&chain, self.server_name.as_ref(), default);
-                match catch_unwind(AssertUnwindSafe(|| verifier.verify(&peer))) {
+                match guarded(|| verifier.verify(&peer)) {
                     Ok(verdict) => self.settle(verdict),
                     Err(panic) => {
-                        self.state().panic = Some(message(&*panic));
-                        discard(panic);
+                        self.state().panic = Some(format!("the verifier {panic}"));
                         Ruling::Abort
                     }
                 }
@@ -192,22 +190,6 @@ impl Questions {
     }
 }
 
-/// Drops what a panic left, which may panic in its turn; what that leaves is let go.
-fn discard(panic: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
-    }
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    match text {
-        Some(text) => format!("the verifier panicked: {text}"),
-        None => "the verifier panicked".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -242,40 +224,6 @@ mod tests {
         let told = questions.take_panic().unwrap();
         assert!(told.contains("over the edge"), "{told}");
         assert_eq!(questions.take_panic(), None);
-    }
-
-    /// Panics with what panics again when it is dropped.
-    #[derive(Debug)]
-    struct PanicsTwice;
-
-    struct Again;
-
-    impl Drop for Again {
-        fn drop(&mut self) {
-            std::panic::panic_any(Once)
-        }
-    }
-
-    /// Panics too, were it dropped.
-    struct Once;
-
-    impl Drop for Once {
-        fn drop(&mut self) {
-            panic!("dropped")
-        }
-    }
-
-    impl Verifier for PanicsTwice {
-        fn verify(&self, _: &UnverifiedPeer<'_>) -> Verdict {
-            std::panic::panic_any(Again)
-        }
-    }
-
-    #[test]
-    fn what_a_panic_leaves_does_not_unwind_either() {
-        let questions = questions(PeerVerification::Verifier(Arc::new(PanicsTwice)));
-        assert_eq!(questions.rule(chain, || Ok(())), Ruling::Abort);
-        assert_eq!(questions.take_panic().unwrap(), "the verifier panicked");
     }
 
     #[test]

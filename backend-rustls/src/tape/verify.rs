@@ -1,9 +1,7 @@
 //! The questions only the caller can answer: whether the peer is accepted, and what to present.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
@@ -16,6 +14,7 @@ use rustls::{
 use tls_core::config::{PeerVerification, UnverifiedPeer};
 use tls_core::iana::AlertDescription;
 use tls_core::pki_types::{CertificateDer, ServerName, UnixTime};
+use tls_core::support::guarded;
 use tls_core::{CertificateProblem, Verdict};
 
 use super::{Outcome, Request, Tape, Unverified, with};
@@ -69,11 +68,12 @@ impl<V: ?Sized> Decided<V> {
                 let default = default.as_ref().map_err(certificate_problem).copied();
                 let peer = UnverifiedPeer::new(&chain, name.as_ref(), default);
                 // A verifier may drive sessions of its own, and they are none of this tape's.
-                let verify = || catch_unwind(AssertUnwindSafe(|| verifier.verify(&peer)));
+                let verify = || guarded(|| verifier.verify(&peer));
                 match Tape::during(&mut None, verify) {
                     Ok(verdict) => verdict.into(),
                     Err(panic) => {
-                        REFUSAL.set(Some(Refusal::Panic(message(&*panic))));
+                        let words = format!("the verifier {panic}");
+                        REFUSAL.set(Some(Refusal::Panic(words)));
                         Outcome::Refused(Error::General("there is no verdict".into()))
                     }
                 }
@@ -104,16 +104,6 @@ fn owned(
     chain.push(end_entity.clone().into_owned());
     chain.extend(intermediates.iter().map(|it| it.clone().into_owned()));
     chain
-}
-
-/// What a panic said, if it was in words.
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!(
-        "the verifier panicked: {}",
-        text.unwrap_or("without a word")
-    )
 }
 
 impl From<Verdict> for Outcome {

@@ -1,5 +1,6 @@
 //! A verifier of the caller's: what it is shown, what its verdict does, and when it is not asked.
 
+use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tls_core::config::{
@@ -74,30 +75,30 @@ pub(super) const CASES: &[Case] = &[
 
 /// What a verifier was shown.
 #[derive(Debug, Clone, PartialEq)]
-struct Seen {
-    chain: Vec<CertificateDer<'static>>,
-    server_name: Option<String>,
-    default: Result<(), P>,
+pub(super) struct Seen {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) server_name: Option<String>,
+    pub(super) default: Result<(), P>,
 }
 
-type Rule = fn(&UnverifiedPeer<'_>) -> Verdict;
+pub(super) type Rule = fn(&UnverifiedPeer<'_>) -> Verdict;
 
 /// Notes what it is shown, and decides by this rule.
 #[derive(Debug)]
-struct Witness {
+pub(super) struct Witness {
     rule: Rule,
     seen: Mutex<Vec<Seen>>,
 }
 
 impl Witness {
-    fn new(rule: Rule) -> Arc<Self> {
+    pub(super) fn new(rule: Rule) -> Arc<Self> {
         Arc::new(Self {
             rule,
             seen: Mutex::default(),
         })
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.clone()
     }
@@ -127,11 +128,11 @@ impl Verifier for Rejects {
     }
 }
 
-fn accept(_: &UnverifiedPeer<'_>) -> Verdict {
+pub(super) fn accept(_: &UnverifiedPeer<'_>) -> Verdict {
     Verdict::Accept
 }
 
-fn as_the_library(peer: &UnverifiedPeer<'_>) -> Verdict {
+pub(super) fn as_the_library(peer: &UnverifiedPeer<'_>) -> Verdict {
     peer.default.into()
 }
 
@@ -327,24 +328,36 @@ fn sees(scene: &Scene<'_>) -> CaseResult {
 }
 
 fn panics(scene: &Scene<'_>) -> CaseResult {
+    // Without the message that a panic usually prints.
+    let in_words: Rule = |_| resume_unwind(Box::new("out of order"));
+    let again_and_again: Rule = |_| resume_unwind(Box::new(Again(Some(Again(None).into()))));
     for side in Side::BOTH {
-        // Without the message that a panic usually prints.
-        let witness = Witness::new(|_| std::panic::resume_unwind(Box::new("out of order")));
-        let verification = PeerVerification::Verifier(witness);
-        let mut pair = pair(scene, side, verification, &good(scene, side))?;
-        let outcome = pair.settle()?;
-        let error = outcome.of(side).failure("the side that decides")?;
-        check::kind("the side that decides", error, ErrorKind::Backend)?;
-        ensure!(
-            error.to_string().contains("out of order"),
-            "the cause is not told: {error}"
-        );
-        outcome.of(side.other()).failure("its peer")?;
-        let again = pair.side(side).handshake();
-        check::fails_with("the same again", again, ErrorKind::Backend)?;
-        scene.connected()?.ping_pong()?;
+        for (rule, words) in [(in_words, "out of order"), (again_and_again, "panicked")] {
+            let verification = PeerVerification::Verifier(Witness::new(rule));
+            let mut pair = pair(scene, side, verification, &good(scene, side))?;
+            let outcome = pair.settle()?;
+            let error = outcome.of(side).failure("the side that decides")?;
+            check::kind("the side that decides", error, ErrorKind::Backend)?;
+            ensure!(
+                error.to_string().contains(words),
+                "the cause is not told: {error}"
+            );
+            outcome.of(side.other()).failure("its peer")?;
+            let again = pair.side(side).handshake();
+            check::fails_with("the same again", again, ErrorKind::Backend)?;
+            scene.connected()?.ping_pong()?;
+        }
     }
     Ok(())
+}
+
+/// Left by a panic, panics when it is dropped, and leaves what is in it.
+struct Again(Option<Box<Again>>);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        resume_unwind(Box::new(self.0.take()))
+    }
 }
 
 /// A key that is pinned needs no root. Without any, the library itself accepts nobody.

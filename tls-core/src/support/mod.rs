@@ -6,6 +6,7 @@ mod buffer;
 mod descriptor;
 mod driver;
 mod end_point;
+mod guarded;
 mod lifecycle;
 mod plaintext;
 #[cfg(unix)]
@@ -18,6 +19,7 @@ mod transport;
 pub use bindings::{Keying, channel_binding, export_keying_material};
 #[cfg(unix)]
 pub use descriptor::{Descriptor, check_nonblocking, receive, send, send_vectored};
+pub use guarded::guarded;
 pub use lifecycle::{Lifecycle, OUTPUT_RESERVE, Requests};
 #[cfg(unix)]
 pub use pump::{SocketPump, check_unread, unread_too_much};
