@@ -77,6 +77,7 @@ mod tampered;
 mod verification;
 mod verification_transport;
 mod verifier;
+mod verifier_later;
 
 use crate::case::Case;
 
@@ -97,6 +98,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         names::CASES,
         client_certificates::CASES,
         verifier::CASES,
+        verifier_later::CASES,
         verification::CASES,
         verification_transport::CASES,
         credentials::CASES,

@@ -30,7 +30,7 @@ macro_rules! per_version {
                     $(, Feature::$feature)*
                 ],
                 versions: Versions::TLS12,
-                ..Case::new(concat!("post_handshake.", $name, "_tls12"), $run)
+                ..Case::new(concat!($name, "_tls12"), $run)
             },
             Case {
                 rfc: "RFC 8446 4.6.2",
@@ -38,76 +38,98 @@ macro_rules! per_version {
                 items: $items,
                 requires: &[Feature::PostHandshakeAuth $(, Feature::$feature)*],
                 versions: Versions::TLS13,
-                ..Case::new(concat!("post_handshake.", $name, "_tls13"), $run)
+                ..Case::new(concat!($name, "_tls13"), $run)
             },
         ]
     };
 }
 
+pub(super) use per_version;
+
 pub(super) const CASES: &[Case] = PER_VERSION.as_flattened();
 
 const PER_VERSION: &[[Case; 2]] = &[
     per_version!(
-        "received",
+        "post_handshake.received",
         received,
         &["K10", "K11", "K14"],
         &["seed-api 36", "seed-api 37", "behaviours 121"]
     ),
-    per_version!("received_again", received_again, &["K10"], &["seed-api 37"]),
     per_version!(
-        "received_in_plain_mode",
+        "post_handshake.received_again",
+        received_again,
+        &["K10"],
+        &["seed-api 37"]
+    ),
+    per_version!(
+        "post_handshake.received_in_plain_mode",
         received_in_plain_mode,
         &["K10", "K11"],
         &["seed-api 37"],
         PlainSocketTransport
     ),
     per_version!(
-        "one_byte_at_a_time",
+        "post_handshake.one_byte_at_a_time",
         one_byte,
         &["K16"],
         &["seed-api 37", "behaviours 121"]
     ),
     per_version!(
-        "flushed_is_not_answered",
+        "post_handshake.flushed_is_not_answered",
         flushed,
         &["K4", "K10"],
         &["seed-api 40"]
     ),
     per_version!(
-        "data_while_pending",
+        "post_handshake.data_while_pending",
         data_while_pending,
         &["K3", "K16"],
         &["seed-api 42"]
     ),
     per_version!(
-        "within_a_transfer",
+        "post_handshake.within_a_transfer",
         within_a_transfer,
         &["K1", "K3"],
         &["seed-api 41", "seed-api 42", "behaviours 170"]
     ),
     per_version!(
-        "declined",
+        "post_handshake.declined",
         declined,
         &["K10", "K14"],
         &["seed-api 39", "seed-api 43"]
     ),
     per_version!(
-        "bad_ones_are_refused",
+        "post_handshake.bad_ones_are_refused",
         bad_ones,
         &["K14", "K5"],
         &["seed-api 36"]
     ),
-    per_version!("waits_for_room", waits_for_room, &["K4"], &["seed-api 41"]),
-    per_version!("guards", guards, &["K17", "K7"], &["seed-api 42"]),
-    per_version!("after_a_failure", after_a_failure, &["K5"], &[]),
     per_version!(
-        "shutdown_while_pending",
+        "post_handshake.waits_for_room",
+        waits_for_room,
+        &["K4"],
+        &["seed-api 41"]
+    ),
+    per_version!(
+        "post_handshake.guards",
+        guards,
+        &["K17", "K7"],
+        &["seed-api 42"]
+    ),
+    per_version!(
+        "post_handshake.after_a_failure",
+        after_a_failure,
+        &["K5"],
+        &[]
+    ),
+    per_version!(
+        "post_handshake.shutdown_while_pending",
         shutdown_while_pending,
         &["K7"],
         &["behaviours 67"]
     ),
     per_version!(
-        "resumed_as_it_was_authenticated",
+        "post_handshake.resumed_as_it_was_authenticated",
         resumed,
         &["K12", "K10"],
         &["seed-api 36"]
@@ -133,7 +155,7 @@ const PER_VERSION: &[[Case; 2]] = &[
 ];
 
 /// A server that may ask, later.
-fn server(scene: &Scene<'_>) -> ServerConfig {
+pub(super) fn server(scene: &Scene<'_>) -> ServerConfig {
     let mut server = scene.server_config();
     server.client_authentication = ClientAuthentication::OnRequest(scene.pki.roots());
     server.parameters.allow_renegotiation = !scene.is_tls13();
@@ -141,7 +163,7 @@ fn server(scene: &Scene<'_>) -> ServerConfig {
 }
 
 /// A client that may be asked, and has an answer.
-fn client(scene: &Scene<'_>) -> ClientConfig {
+pub(super) fn client(scene: &Scene<'_>) -> ClientConfig {
     let mut client = scene.client_config();
     client.identity = Some(scene.pki.client.clone());
     client.post_handshake_auth = scene.is_tls13();
@@ -149,26 +171,30 @@ fn client(scene: &Scene<'_>) -> ClientConfig {
     client
 }
 
-fn connected(scene: &Scene<'_>, client: ClientConfig, server: ServerConfig) -> CaseResult<Pair> {
+pub(super) fn connected(
+    scene: &Scene<'_>,
+    client: ClientConfig,
+    server: ServerConfig,
+) -> CaseResult<Pair> {
     let mut pair = scene.pair_with(client, server)?;
     pair.write_may_read = true;
     pair.handshake()?;
     Ok(pair)
 }
 
-fn state(pair: &Pair) -> State {
+pub(super) fn state(pair: &Pair) -> State {
     pair.server.session().post_handshake_auth()
 }
 
 /// Asks, and expects that to be queued.
-fn request(pair: &mut Pair) -> CaseResult {
+pub(super) fn request(pair: &mut Pair) -> CaseResult {
     let status = pair.server.request_client_certificate()?;
     check::equal("a request", status, Status::Complete)?;
     check::equal("the answer to it", state(pair), State::Pending)
 }
 
 /// Has both sides read until the answer is there. What they read is dropped.
-fn answer(pair: &mut Pair) -> CaseResult<State> {
+pub(super) fn answer(pair: &mut Pair) -> CaseResult<State> {
     let mut buffer = vec![0; pair.read_size];
     pair.pump_until("the answer", |pair| {
         for side in Side::BOTH {
