@@ -1,6 +1,8 @@
 //! One side of a connection, driven alike in both modes.
 
+use std::mem;
 use std::os::fd::AsFd;
+use std::thread;
 
 use tls_core::{BufferSession, Progress, Result, Role, Session, SocketSession, Status};
 
@@ -176,7 +178,7 @@ impl Endpoint {
     ///
     /// `harness` in socket mode.
     pub fn take_incoming(&mut self) -> CaseResult<Vec<u8>> {
-        Ok(std::mem::take(&mut self.port()?.borrow_mut().incoming))
+        Ok(mem::take(&mut self.port()?.borrow_mut().incoming))
     }
 
     /// Buffer mode: puts ciphertext that was taken and not consumed back in front.
@@ -366,6 +368,20 @@ impl Endpoint {
             port.borrow_mut().close();
         }
         self.drive = Drive::Gone;
+    }
+
+    /// Has another thread drop the session, and closes its transport.
+    pub fn close_on_another_thread(&mut self) {
+        if let Drive::Buffer { port, .. } = &self.drive {
+            port.borrow_mut().close();
+        }
+        let session: Box<dyn Send> = match mem::replace(&mut self.drive, Drive::Gone) {
+            Drive::Buffer { session, .. } => Box::new(session),
+            Drive::Socket(session) => Box::new(session),
+            Drive::Gone => return,
+        };
+        let dropped = thread::spawn(move || drop(session)).join();
+        dropped.expect("dropping does not panic");
     }
 
     /// Whether the session was dropped.

@@ -8,6 +8,7 @@ use tls_core::{
 };
 
 use super::verification::until_waiting;
+use super::verification_transport::{DROPS, dropped_silently};
 use crate::case::{Case, CaseResult, Modes};
 use crate::check;
 use crate::ensure;
@@ -78,6 +79,13 @@ pub(super) const CASES: &[Case] = &[
         items: &["seed-api 67", "seed-api 73"],
         requires: REQUIRES,
         ..Case::new("credentials.chosen_on_another_thread", on_another_thread)
+    },
+    Case {
+        rfc: "contract K7",
+        clauses: &["K7", "K13"],
+        items: &["seed-api 67"],
+        requires: REQUIRES,
+        ..Case::new("credentials.dropped_while_it_waits", dropped)
     },
     Case {
         rfc: "RFC 8446 4.4.2.4",
@@ -320,13 +328,23 @@ fn on_another_thread(scene: &Scene<'_>) -> CaseResult {
         choose.join().expect("nothing panics")
     })?;
     seen(&mut pair, Some(identity))?;
+    Ok(())
+}
 
-    let mut pair = waiting(scene, required(scene))?;
-    let sent = pair.wire.from(Side::Client).sent();
-    pair.client.close();
-    pair.deliver()?;
-    let now = pair.wire.from(Side::Client).sent();
-    check::equal("bytes sent by dropping a session that waits", now, sent)
+/// It is dropped here or on another thread, before there is an answer, or before that was acted on.
+fn dropped(scene: &Scene<'_>) -> CaseResult {
+    for answer in [None, Some(None), Some(Some(&scene.pki.client))] {
+        for drops in DROPS {
+            let mut pair = waiting(scene, required(scene))?;
+            if let Some(identity) = answer {
+                let session = pair.client.session_mut();
+                session.set_client_certificate(identity.cloned())?;
+            }
+            dropped_silently(&mut pair, Side::Client, drops)
+                .map_err(|failure| failure.during(format_args!("the answer is {answer:?}")))?;
+        }
+    }
+    Ok(())
 }
 
 fn server_refused(scene: &Scene<'_>) -> CaseResult {

@@ -9,7 +9,7 @@ use crate::case::{Case, CaseResult, Modes};
 use crate::check;
 use crate::endpoint::Endpoint;
 use crate::ensure;
-use crate::pair::Side;
+use crate::pair::{Pair, Side};
 use crate::scene::Scene;
 
 const DROPPED: Case = Case {
@@ -92,18 +92,42 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
+/// It is dropped here or on another thread, before there is an answer, or before that was acted on.
 fn dropped(scene: &Scene<'_>, side: Side) -> CaseResult {
-    let mut pair = waiting(scene, side)?;
+    let answers = [
+        None,
+        Some(Verdict::Accept),
+        Some(Verdict::Reject(P::Expired)),
+    ];
+    for answer in answers {
+        for drops in DROPS {
+            let mut pair = waiting(scene, side)?;
+            if let Some(verdict) = answer {
+                pair.side(side)
+                    .session_mut()
+                    .set_validation_result(verdict)?;
+            }
+            dropped_silently(&mut pair, side, drops)
+                .map_err(|failure| failure.during(format_args!("the answer is {answer:?}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// How an endpoint is dropped.
+pub(super) type Drops = fn(&mut Endpoint);
+
+pub(super) const DROPS: [Drops; 2] = [Endpoint::close, Endpoint::close_on_another_thread];
+
+/// Drops a side that waits: nothing is sent by that, and the other meets the end of the transport.
+pub(super) fn dropped_silently(pair: &mut Pair, side: Side, drops: Drops) -> CaseResult {
+    pair.deliver()?;
     let sent = pair.wire.from(side).sent();
-    pair.side(side).close();
+    drops(pair.side(side));
     pair.deliver()?;
     let now = pair.wire.from(side).sent();
     check::equal("bytes sent by dropping the session", now, sent)?;
-    let peer = side.other();
-    let error = pair.until_error(peer, "the end", |endpoint| match endpoint.handshake() {
-        Ok(Status::Complete) => endpoint.read(&mut [0; 9]).map(drop),
-        other => other.map(drop),
-    })?;
+    let error = pair.until_error(side.other(), "the end", go_on)?;
     ensure!(
         matches!(error.kind(), ErrorKind::Truncated | ErrorKind::Reset),
         "the peer of a dropped session met {error}"
