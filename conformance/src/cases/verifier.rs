@@ -352,7 +352,7 @@ fn panics(scene: &Scene<'_>) -> CaseResult {
 }
 
 /// Left by a panic, panics when it is dropped, and leaves what is in it.
-struct Again(Option<Box<Again>>);
+struct Again(Option<Box<Self>>);
 
 impl Drop for Again {
     fn drop(&mut self) {

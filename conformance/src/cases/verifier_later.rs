@@ -86,7 +86,7 @@ struct OnceMore {
 }
 
 impl OnceMore {
-    fn new(then: Rule) -> PeerVerification {
+    fn verification(then: Rule) -> PeerVerification {
         let asked = AtomicBool::new(false);
         by(Arc::new(Self { then, asked }))
     }
@@ -105,8 +105,8 @@ impl Verifier for OnceMore {
 fn once_more(scene: &Scene<'_>, side: Side, then: Rule) -> CaseResult<(Pair, Outcome)> {
     let (mut client, mut server) = (client(scene), server(scene));
     match side {
-        Side::Client => client.peer_verification = OnceMore::new(then),
-        Side::Server => server.peer_verification = OnceMore::new(then),
+        Side::Client => client.peer_verification = OnceMore::verification(then),
+        Side::Server => server.peer_verification = OnceMore::verification(then),
     }
     let mut pair = connected(scene, client, server)?;
     if side == Side::Server {
