@@ -17,13 +17,10 @@ use tls_libssl::{LibSsl, Parking, set_errno};
 use super::OpenSslEngine;
 
 unsafe extern "C" {
-    fn SSL_get_state(ssl: *const sys::SSL) -> c_int;
     fn SSL_set0_wbio(ssl: *mut sys::SSL, bio: *mut sys::BIO);
     fn BIO_s_null() -> *const sys::BIO_METHOD;
 }
 
-/// `TLS_ST_BEFORE`: no ClientHello has come.
-const BEFORE: c_int = 0;
 /// `SSL_ERROR_WANT_RETRY_VERIFY`.
 const WANT_RETRY_VERIFY: c_int = 12;
 
@@ -51,8 +48,8 @@ impl OpenSslEngine {
     pub(super) fn shake_hands(&mut self) -> c_int {
         match &mut self.elsewhere {
             None => self.do_handshake(),
-            // No client shows its certificate before its ClientHello was answered.
-            Some(parking) if !parking.is_waiting() && is_before(&self.ssl) => self.do_handshake(),
+            // From the first call on: the certificate may stand behind the ClientHello, as that of
+            // TLS 1.2 depends on no answer.
             Some(parking) => shake_elsewhere(parking, &mut self.ssl),
         }
     }
@@ -61,13 +58,6 @@ impl OpenSslEngine {
         let waits = self.elsewhere.as_ref().is_some_and(Parking::is_waiting);
         waits.then_some(WANT_RETRY_VERIFY)
     }
-}
-
-/// Whether the ClientHello is still to come.
-fn is_before(ssl: &SslRef) -> bool {
-    // SAFETY: the reference is to a valid SSL. SSL_get_state(3): "returns an
-    // OSSL_HANDSHAKE_STATE".
-    unsafe { SSL_get_state(ssl.as_ptr()) == BEFORE }
 }
 
 fn shake_elsewhere(parking: &mut Parking<Came>, ssl: &mut SslRef) -> c_int {
