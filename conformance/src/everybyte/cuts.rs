@@ -35,7 +35,7 @@ pub(super) struct Tally {
 
 /// Whether a setting takes part.
 pub(super) fn wanted(setting: Setting) -> bool {
-    setting.kind == Kind::Mutual
+    matches!(setting.kind, Kind::Mutual | Kind::Suspended)
 }
 
 /// Cuts a connection at every so-manyth byte, of which the seed chooses the first.
@@ -119,7 +119,7 @@ fn one(stage: &Stage, cut: Cut) -> CaseResult<bool> {
     } else {
         lane.truncate(offset);
     }
-    let mut told = tell(pair, &stage.script(setting.version), Some(side), |_| {})?;
+    let mut told = tell(pair, &stage.script(setting), Some(side), |_| {})?;
     if !told.wire.from(from).faults_done() {
         for side in Side::BOTH {
             rules::ends_well(&told, side)?;

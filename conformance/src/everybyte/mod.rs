@@ -1,9 +1,9 @@
 //! Every byte: connections that end, or are changed, at any byte there is.
 //!
 //! [`EveryByte`] takes a backend through whole connections with itself (a handshake with
-//! certificates of both sides, data both ways, new keys, shutdown) and disturbs them: it truncates
-//! and resets them at every offset of what either side sends, and changes records on their way, as
-//! a seed says. Nothing may hang or panic, no wrong byte may be delivered, and each side must tell
+//! certificates of both sides, once more with every question that a session may wait for, data both
+//! ways, new keys, shutdown) and disturbs them: it truncates and resets them at every offset of what
+//! either side sends, and changes records on their way, as a seed says. Nothing may hang or panic, no wrong byte may be delivered, and each side must tell
 //! the ending that it met.
 
 mod cuts;

@@ -84,7 +84,7 @@ impl Plan {
         let mut random = Random::new(seed);
         let settings: Vec<_> = stage.settings().collect();
         let setting = random.one_of(&settings);
-        let mut script = stage.script(setting.version);
+        let mut script = stage.script(setting);
         let mut piece = random.one_of(&[usize::MAX, usize::MAX, 1_000, 100]);
         if random.once_in(10) {
             // More than one record at a time.

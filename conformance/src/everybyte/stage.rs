@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tls_core::config::{ClientAuthentication, SocketTransport};
+use tls_core::config::{ClientAuthentication, PeerVerification, SocketTransport};
 use tls_core::iana::{Group, ProtocolVersion};
-use tls_core::{DynBackend, DynContext, Feature, SessionOptions};
+use tls_core::{DynBackend, DynContext, Feature, SessionOptions, Status};
 
 use super::rules::ends_well;
 use super::story::{Script, Told, tell};
@@ -22,6 +22,7 @@ const LITTLE: Script = Script {
     first: [30, 50],
     second: [230, 250],
     new_keys: false,
+    context: None,
 };
 
 /// How sessions move ciphertext.
@@ -69,11 +70,18 @@ pub(super) enum Kind {
     Resumed,
     /// The server asks for another key share first: TLS 1.3 (RFC 8446 section 4.1.4).
     Retried,
+    /// Both sides show certificates, and wait for their callers wherever they can.
+    Suspended,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] =
-        [Self::Mutual, Self::ServerOnly, Self::Resumed, Self::Retried];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Mutual,
+        Self::ServerOnly,
+        Self::Resumed,
+        Self::Retried,
+        Self::Suspended,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -81,6 +89,7 @@ impl Kind {
             Self::ServerOnly => "server authentication",
             Self::Resumed => "resumption",
             Self::Retried => "HelloRetryRequest",
+            Self::Suspended => "suspensions",
         }
     }
 
@@ -91,7 +100,31 @@ impl Kind {
             (Self::Resumed, ProtocolVersion::TLS1_2) => &[Feature::Tls12Resumption],
             (Self::Resumed, _) => &[Feature::Tls13Resumption],
             (Self::Retried, _) => &[Feature::GroupsList],
+            (Self::Suspended, _) => &[
+                Feature::ClientAuthentication,
+                Feature::LateClientCredentials,
+                Feature::SuspendedVerificationClient,
+                Feature::SuspendedVerificationServer,
+            ],
         }
+    }
+}
+
+/// What is asked while all goes well: the client's caller, and the server's. An engine that drives
+/// the descriptor itself takes no ClientHello that somebody else has read.
+fn questions(setting: Setting) -> [&'static [Status]; 2] {
+    use Status::{NeedsCertificateValidation, NeedsServerContext, WantCredentials};
+
+    match (setting.kind, setting.way) {
+        (Kind::Suspended, Way::Plain) => [
+            &[NeedsCertificateValidation, WantCredentials],
+            &[NeedsCertificateValidation],
+        ],
+        (Kind::Suspended, _) => [
+            &[NeedsCertificateValidation, WantCredentials],
+            &[NeedsServerContext, NeedsCertificateValidation],
+        ],
+        _ => [&[], &[]],
     }
 }
 
@@ -176,6 +209,12 @@ impl Stage {
             client.identity = Some(scene.pki.client.clone());
             server.client_authentication = ClientAuthentication::Required(scene.pki.roots());
         }
+        if kind == Kind::Suspended {
+            client.late_credentials = true;
+            client.peer_verification = PeerVerification::Suspended;
+            server.client_authentication = ClientAuthentication::Required(scene.pki.roots());
+            server.peer_verification = PeerVerification::Suspended;
+        }
         if kind == Kind::Retried {
             client.parameters.groups = Some(vec![Group::SECP256R1, Group::SECP384R1]);
             server.parameters.groups = Some(vec![Group::SECP384R1]);
@@ -193,6 +232,15 @@ impl Stage {
             "the connection is to be one with {}",
             kind.name()
         );
+        // In whichever order: engines differ in what they ask a client first.
+        for (side, questions) in Side::BOTH.into_iter().zip(questions(setting)) {
+            let asked = &told.of(side).asked;
+            ensure!(
+                asked.len() == questions.len() && questions.iter().all(|it| asked.contains(it)),
+                "the {} asked {asked:?}, expected {questions:?}",
+                side.name()
+            );
+        }
         let records = recorded(told.wire);
         ensure!(
             kind != Kind::Retried || records[1].first().is_some_and(|first| is_retry(first)),
@@ -217,7 +265,7 @@ impl Stage {
     }
 
     fn undisturbed(&self, setting: Setting) -> CaseResult<Told> {
-        let script = self.script(setting.version);
+        let script = self.script(setting);
         let told = tell(self.pair(setting, None)?, &script, None, |_| {})?;
         for side in Side::BOTH {
             ends_well(&told, side)?;
@@ -240,11 +288,12 @@ impl Stage {
     }
 
     /// A connection of little data, in which keys change where they can.
-    pub(super) fn script(&self, version: ProtocolVersion) -> Script {
+    pub(super) fn script(&self, setting: Setting) -> Script {
         let capabilities = self.backend.capabilities();
         Script {
-            new_keys: version == ProtocolVersion::TLS1_3
+            new_keys: setting.version == ProtocolVersion::TLS1_3
                 && capabilities.support(Feature::KeyUpdate).is_available(),
+            context: is_deferred(setting).then(|| self.set(setting).server.clone()),
             ..LITTLE
         }
     }
@@ -277,8 +326,10 @@ impl Stage {
         };
         let (client, client_end) =
             transport(Side::Client).endpoint(mode, &**client, scene.options())?;
+        let deferred = is_deferred(setting).then(|| self.backend.deferred_server());
+        let server = deferred.transpose()?.unwrap_or_else(|| server.clone());
         let (server, server_end) =
-            transport(Side::Server).endpoint(mode, &**server, SessionOptions::new())?;
+            transport(Side::Server).endpoint(mode, &*server, SessionOptions::new())?;
         let wire = Wire::new(client_end, server_end);
         Ok(Pair::new(
             client,
@@ -288,6 +339,12 @@ impl Stage {
             scene.deadline,
         ))
     }
+}
+
+/// Whether the server waits for its context.
+fn is_deferred(setting: Setting) -> bool {
+    let [_, server] = questions(setting);
+    server.contains(&Status::NeedsServerContext)
 }
 
 /// Every setting there is.
