@@ -42,6 +42,9 @@ pub struct EveryByte {
     pub patience: u32,
 }
 
+/// More than any connection has bytes: cut so rarely, it is cut at the first byte alone.
+const ONCE: usize = 1_000_000;
+
 /// What it came to.
 #[derive(Debug, Default)]
 pub struct EveryByteReport {
@@ -49,6 +52,8 @@ pub struct EveryByteReport {
     pub summary: Vec<String>,
     /// What is wrong.
     pub problems: Vec<String>,
+    /// What repeats each failure of a connection.
+    pub again: Vec<EveryByte>,
 }
 
 impl EveryByte {
@@ -94,8 +99,14 @@ impl EveryByte {
                 .problems
                 .push("no connection was truncated".to_owned());
         }
-        for (what, failure) in failed {
-            report.problems.push(format!("{what}: {failure}"));
+        for (offset, failure) in failed {
+            let again = Self {
+                every: Some(ONCE),
+                mutations: 0,
+                seed: offset as u64,
+                ..*self
+            };
+            report.failed(again, &failure);
         }
     }
 
@@ -103,7 +114,7 @@ impl EveryByte {
         let begin = Instant::now();
         let (tally, failed) = mutations::run(stage, self.mutations, self.seed, self.patience);
         let seconds = begin.elapsed().as_secs_f32();
-        let ran = tally.ended + tally.unharmed;
+        let ran = tally.ran();
         report.summary.push(format!(
             "every byte: {ran} connections mutated from seed {}, in {seconds:.1} s ({:.0} a \
              second): {} ended with an error, {} came to no harm, {} of which were not reached",
@@ -119,18 +130,41 @@ impl EveryByte {
             .map(|(what, count)| format!("{what} {count}"))
             .collect();
         report.summary.push(format!("  {}", changes.join(", ")));
+        report.problems.extend(tally.problems());
         for (seed, failure) in failed {
-            report.problems.push(failed_line(seed, &failure));
+            let again = Self {
+                every: None,
+                mutations: 1,
+                seed,
+                ..*self
+            };
+            report.failed(again, &failure);
+        }
+    }
+
+    /// What to give the program.
+    fn arguments(&self) -> String {
+        let Self {
+            every,
+            mutations,
+            seed,
+            ..
+        } = self;
+        match every {
+            Some(every) => format!("--every {every} --seed {seed}"),
+            None => format!("--mutations {mutations} --seed {seed}"),
         }
     }
 }
 
-/// A failure, and how to see it again.
-fn failed_line(seed: u64, failure: &Failure) -> String {
-    format!("--mutations 1 --seed {seed}: {failure}")
-}
-
 impl EveryByteReport {
+    /// Notes a failure, and how to see it again.
+    fn failed(&mut self, again: EveryByte, failure: &Failure) {
+        let arguments = again.arguments();
+        self.problems.push(format!("{arguments}: {failure}"));
+        self.again.push(again);
+    }
+
     /// Whether nothing is wrong.
     pub fn is_green(&self) -> bool {
         self.problems.is_empty()

@@ -44,7 +44,7 @@ pub(super) enum What {
 }
 
 impl What {
-    const ALL: &[Self] = &[
+    pub(super) const ALL: &[Self] = &[
         Self::FlipBits,
         Self::FlipHeader,
         Self::SetType,

@@ -23,6 +23,12 @@ use crate::pair::Side;
 /// engine in C holds does not count.
 const MOST_MEMORY: u64 = 8 * 1024 * 1024;
 
+/// From so many connections on, every kind of change must have been made: each is then to be expected
+/// 30 times.
+const MANY: u64 = 20 * What::ALL.len() as u64;
+/// In one connection of so many there may have been no record to be changed.
+const UNTOUCHED: u64 = 10;
+
 /// What a run of mutations came to.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -34,6 +40,40 @@ pub(super) struct Tally {
     pub(super) untouched: u64,
     /// How often each change was made.
     pub(super) changes: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// How many connections there were.
+    pub(super) fn ran(&self) -> u64 {
+        self.ended + self.unharmed
+    }
+
+    /// What is wrong with the run as a whole: changes that nobody makes prove nothing.
+    pub(super) fn problems(&self) -> Vec<String> {
+        let ran = self.ran();
+        if ran < MANY {
+            return Vec::new();
+        }
+        let mut problems = Vec::new();
+        for what in What::ALL {
+            if !self.changes.contains_key(&format!("{what:?}")) {
+                problems.push(format!("{what:?} was done to none of {ran} connections"));
+            }
+        }
+        if self.untouched > ran / UNTOUCHED {
+            let untouched = self.untouched;
+            problems.push(format!("{untouched} of {ran} connections were not changed"));
+        }
+        for (count, what) in [
+            (self.ended, "ended with an error"),
+            (self.unharmed, "came to no harm"),
+        ] {
+            if count == 0 {
+                problems.push(format!("none of {ran} connections {what}"));
+            }
+        }
+        problems
+    }
 }
 
 /// What came of one mutated connection.
@@ -193,4 +233,49 @@ fn disturbed(stage: &Stage, plan: &Plan) -> CaseResult<Came> {
     }
     let unharmed = told.client.end.is_ok() && told.server.end.is_ok();
     Ok(Came { unharmed, done })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally() -> Tally {
+        Tally {
+            unharmed: MANY / 10,
+            ended: MANY,
+            untouched: 0,
+            changes: What::ALL
+                .iter()
+                .map(|what| (format!("{what:?}"), 1))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_long_run_must_have_done_everything() {
+        assert!(tally().problems().is_empty());
+        type Change = fn(&mut Tally);
+        let changes: [(&str, Change); 4] = [
+            ("Drop was done to none", |tally| {
+                tally.changes.remove("Drop");
+            }),
+            ("were not changed", |tally| tally.untouched = tally.ended),
+            ("ended with an error", |tally| {
+                (tally.ended, tally.unharmed) = (0, MANY);
+            }),
+            ("came to no harm", |tally| tally.unharmed = 0),
+        ];
+        for (expected, change) in changes {
+            let mut tally = tally();
+            change(&mut tally);
+            let problems = tally.problems();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].contains(expected), "{problems:?}");
+        }
+        let one = Tally {
+            ended: 1,
+            ..Tally::default()
+        };
+        assert!(one.problems().is_empty());
+    }
 }

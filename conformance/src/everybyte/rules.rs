@@ -136,3 +136,129 @@ pub(super) fn notices(told: &Told, side: Side) -> CaseResult {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use tls_core::iana::CipherSuite;
+    use tls_core::{Facts, Operation};
+
+    use super::*;
+    use crate::everybyte::stage::Kind;
+    use crate::everybyte::story::Part;
+    use crate::wire::{End, Wire};
+
+    const SETTING: Setting = Setting {
+        kind: Kind::Mutual,
+        version: ProtocolVersion::TLS1_3,
+        way: Way::Buffer,
+    };
+
+    fn facts() -> Facts {
+        Facts::new(ProtocolVersion::TLS1_3, CipherSuite::TLS_AES_128_GCM_SHA256)
+    }
+
+    fn part(data: &[u8], received: &[u8]) -> Part {
+        Part {
+            end: Ok(()),
+            data: data.to_vec(),
+            taken: data.len(),
+            received: received.to_vec(),
+            facts: Some(facts()),
+            asked: Vec::new(),
+            marks: Vec::new(),
+        }
+    }
+
+    /// A connection on which all went well, and then something is changed in the server's part.
+    fn told(change: impl FnOnce(&mut Part)) -> Told {
+        let mut told = Told {
+            client: part(b"request", b"answer"),
+            server: part(b"answer", b"request"),
+            wire: Wire::new(End::Gone, End::Gone),
+        };
+        change(&mut told.server);
+        told
+    }
+
+    fn failed(kind: ErrorKind) -> impl FnOnce(&mut Part) {
+        move |part| part.end = Err(Error::new(kind, Operation::Read))
+    }
+
+    fn problem(told: &Told, faults: Faults) -> String {
+        let broken = hold(told, SETTING, faults).expect_err("a rule is broken");
+        broken.to_string()
+    }
+
+    #[test]
+    fn a_good_end_breaks_no_rule() {
+        let told = told(|_| {});
+        assert!(hold(&told, SETTING, Faults::Changed).is_ok());
+        for side in Side::BOTH {
+            assert!(ends_well(&told, side).is_ok());
+            assert!(notices(&told, side).is_err());
+        }
+    }
+
+    #[test]
+    fn wrong_and_missing_plaintext_is_noticed() {
+        let wrong = told(|part| {
+            part.received = b"request?".to_vec();
+            failed(ErrorKind::Protocol)(part);
+        });
+        assert!(problem(&wrong, Faults::Changed).contains("wrong plaintext"));
+        let untaken = told(|part| part.taken = 3);
+        assert!(problem(&untaken, Faults::Changed).contains("wrong plaintext"));
+        let early = told(|part| part.received = b"requ".to_vec());
+        assert!(problem(&early, Faults::Ended).contains("before a clean end"));
+        assert!(ends_well(&early, Side::Server).is_err());
+    }
+
+    #[test]
+    fn failures_are_those_that_the_transport_explains() {
+        let reset = Faults::Reset(Side::Server);
+        for (kind, faults, fine) in [
+            (ErrorKind::Protocol, Faults::Changed, true),
+            (ErrorKind::Protocol, Faults::Ended, false),
+            (ErrorKind::Protocol, reset, false),
+            (ErrorKind::Truncated, Faults::Ended, true),
+            (ErrorKind::Truncated, reset, false),
+            (ErrorKind::Reset, reset, true),
+            (ErrorKind::Reset, Faults::Reset(Side::Client), false),
+            (ErrorKind::Reset, Faults::Changed, false),
+            (ErrorKind::Backend, Faults::Changed, false),
+            (ErrorKind::Backend, Faults::Ended, false),
+        ] {
+            let told = told(failed(kind));
+            let held = hold(&told, SETTING, faults);
+            assert_eq!(held.is_ok(), fine, "{kind:?}, {faults:?}: {held:?}");
+            assert!(notices(&told, Side::Server).is_ok());
+            assert!(ends_well(&told, Side::Server).is_err());
+        }
+    }
+
+    #[test]
+    fn facts_are_told_once_there_are_some_and_are_the_same_on_both_sides() {
+        let without = told(|part| part.facts = None);
+        assert!(problem(&without, Faults::Changed).contains("no facts"));
+        let other_version = told(|part| {
+            part.facts = Some(Facts::new(
+                ProtocolVersion::TLS1_2,
+                CipherSuite::TLS_AES_128_GCM_SHA256,
+            ));
+        });
+        assert!(problem(&other_version, Faults::Changed).contains("the version told"));
+        let other_suite = told(|part| {
+            part.facts = Some(Facts::new(
+                ProtocolVersion::TLS1_3,
+                CipherSuite::TLS_AES_256_GCM_SHA384,
+            ));
+        });
+        assert!(problem(&other_suite, Faults::Changed).contains("the suite told"));
+        let other_kind = told(|part| {
+            let mut resumed = facts();
+            resumed.resumed = true;
+            part.facts = Some(resumed);
+        });
+        assert!(problem(&other_kind, Faults::Changed).contains("resumption told"));
+    }
+}

@@ -307,6 +307,11 @@ impl Stage {
         }
     }
 
+    /// How many bytes a side sent in an honest connection.
+    pub(super) fn length(&self, setting: Setting, side: Side) -> usize {
+        self.records(setting, side).iter().map(Vec::len).sum()
+    }
+
     fn set(&self, setting: Setting) -> &Set {
         self.sets.get(&setting).expect("one of `settings`")
     }

@@ -281,8 +281,12 @@ pub(super) static SABOTAGES: &[Sabotage] = &[
     },
     Sabotage {
         hook: || {
-            Box::new(OnRead::new(|call, buffer| match call.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::Protocol && !buffer.is_empty() => {
+            let mut delivered = false;
+            Box::new(OnRead::new(move |call, buffer| match call.read(buffer) {
+                Err(error)
+                    if error.kind() == ErrorKind::Protocol && !buffer.is_empty() && !delivered =>
+                {
+                    delivered = true;
                     buffer[0] = b'?';
                     Ok(Progress::new(Status::Complete, 0, 1))
                 }
