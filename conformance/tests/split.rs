@@ -1,9 +1,9 @@
-//! Split sessions with more than the suite gives them, and what splitting costs.
+//! Split sessions with more than the suite gives them.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conformance::{Pki, SERVER_NAME};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -134,127 +134,6 @@ fn much_both_ways_at_once_through_small_buffers() {
                     scope.spawn(move || write_pattern(&mut writer, TOTAL, changes_keys));
                 }
             });
-        }
-    }
-}
-
-/// Prints what splitting costs: `cargo test --release --test split -- --ignored --nocapture`.
-#[test]
-#[ignore = "it measures, and is worth its time only in release builds on a quiet machine"]
-fn what_splitting_costs() {
-    const TOTAL: usize = 256 * MIB;
-    const ROUNDS: usize = 7;
-    for backend in backends() {
-        let connect = || connected(&*backend, ProtocolVersion::TLS1_3, 256 * 1024);
-        let (mut one_way, mut both_ways) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            let whole = timed(|| whole_one_way(connect(), TOTAL));
-            let split = timed(|| split_ways(connect(), [TOTAL, 0]));
-            one_way.push(split / whole);
-            let whole = timed(|| whole_both_ways(connect(), TOTAL));
-            let split = timed(|| split_ways(connect(), [TOTAL, TOTAL]));
-            both_ways.push(split / whole);
-        }
-        println!(
-            "{}: one way {}, both ways {} of the time of whole sessions",
-            backend.build_info(),
-            spread(one_way),
-            spread(both_ways)
-        );
-    }
-}
-
-fn timed(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64()
-}
-
-/// The median, and between what the rest lies.
-fn spread(mut ratios: Vec<f64>) -> String {
-    ratios.sort_by(f64::total_cmp);
-    let (first, last) = (ratios[0], ratios[ratios.len() - 1]);
-    format!("{:.3} ({first:.3} to {last:.3})", ratios[ratios.len() / 2])
-}
-
-/// Two threads: one writes with one session, one reads with the other.
-fn whole_one_way([client, server]: [Socket; 2], total: usize) {
-    thread::scope(|scope| {
-        scope.spawn(move || drive(client, [total, 0]));
-        scope.spawn(move || drive(server, [0, total]));
-    });
-}
-
-/// Two threads, each of which reads and writes with one session.
-fn whole_both_ways([client, server]: [Socket; 2], total: usize) {
-    thread::scope(|scope| {
-        scope.spawn(move || drive(client, [total, total]));
-        scope.spawn(move || drive(server, [total, total]));
-    });
-}
-
-/// Writes and reads so many bytes with a whole session, and waits for what it can go on with.
-fn drive(mut session: Socket, [mut write, mut read]: [usize; 2]) {
-    let data = vec![7; 64 * 1024];
-    let mut buffer = vec![0; 64 * 1024];
-    while write > 0 || read > 0 || session.pending_output() > 0 {
-        let mut flags = PollFlags::empty();
-        let mut moved = false;
-        if write > 0 {
-            let progress = session.write(&data[..data.len().min(write)]).unwrap();
-            write -= progress.consumed;
-            moved |= progress.consumed > 0;
-            flags.set(PollFlags::OUT, progress.consumed == 0);
-        } else if session.flush().unwrap() == Status::WantWrite {
-            flags |= PollFlags::OUT;
-        }
-        if read > 0 {
-            let progress = session.read(&mut buffer).unwrap();
-            read -= progress.produced;
-            moved |= progress.produced > 0;
-            flags.set(PollFlags::IN, progress.produced == 0);
-        }
-        if !moved && !flags.is_empty() {
-            wait(&session, flags);
-        }
-    }
-}
-
-/// A thread for each half that has something to do.
-fn split_ways([client, server]: [Socket; 2], [there, back]: [usize; 2]) {
-    let (client_reader, client_writer) = client.split().unwrap();
-    let (server_reader, server_writer) = server.split().unwrap();
-    thread::scope(|scope| {
-        scope.spawn(move || write_half(client_writer, there));
-        scope.spawn(move || read_half(server_reader, there));
-        if back > 0 {
-            scope.spawn(move || write_half(server_writer, back));
-            scope.spawn(move || read_half(client_reader, back));
-        }
-    });
-}
-
-fn write_half(mut writer: WriteHalf<Socket>, mut left: usize) {
-    let data = vec![7; 64 * 1024];
-    while left > 0 {
-        let progress = writer.write(&data[..data.len().min(left)]).unwrap();
-        left -= progress.consumed;
-        if progress.consumed == 0 {
-            wait(&writer, PollFlags::OUT);
-        }
-    }
-    while writer.flush().unwrap() != Status::Complete {
-        wait(&writer, PollFlags::OUT);
-    }
-}
-
-fn read_half(mut reader: ReadHalf<Socket>, mut left: usize) {
-    let mut buffer = vec![0; 64 * 1024];
-    while left > 0 {
-        let progress = reader.read(&mut buffer).unwrap();
-        left -= progress.produced;
-        if progress.produced == 0 {
-            wait(&reader, PollFlags::IN);
         }
     }
 }
