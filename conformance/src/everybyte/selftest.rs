@@ -102,7 +102,7 @@ impl SelfTest {
                 summary, problems, ..
             } = &report;
             let broken = problems.iter().find(|problem| problem.contains(rule));
-            match broken.or(problems.first()) {
+            match broken.or_else(|| problems.first()) {
                 // Not by failing where nothing is disturbed.
                 Some(problem) if !summary.is_empty() => {
                     if broken.is_none() {
