@@ -11,6 +11,7 @@ use boring::ssl::{
 };
 use boring::symm::{Cipher, encrypt_aead};
 use boring::x509::X509;
+use foreign_types::ForeignTypeRef;
 use rustls::crypto::{CryptoProvider, ring as provider};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{
@@ -21,6 +22,7 @@ use rustls::{
 const NAME: &str = "server.example";
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
 
 type Alerts = Arc<Mutex<Vec<SslAlert>>>;
 
@@ -189,7 +191,7 @@ fn exchange(transport: &mut Transport, peer: &mut Connection) {
 }
 
 impl Pair {
-    /// Gives the library one record with the next keys of its peer; gives the reason of its error,
+    /// Gives the library records with the next keys of its peer; gives the reason of its error,
     /// and the alerts it has sent.
     fn deliver(self, record: impl Fn(Connection) -> Vec<u8>) -> (i32, Vec<SslAlert>) {
         let Self {
@@ -232,28 +234,33 @@ fn seal(peer: Connection, content_type: u8, content: &[u8]) -> Vec<u8> {
     [&header, &sealed.unwrap()[..], &tag].concat()
 }
 
-/// The same for TLS 1.2: RFC 5288 section 3. The number of a record is its nonce too.
-fn seal_tls12(peer: Connection, content_type: u8, content: &[u8]) -> Vec<u8> {
-    let (sequence, secrets) = peer.dangerous_extract_secrets().unwrap().tx;
+/// The same for TLS 1.2, and for one record after another: RFC 5288 section 3. The number of a record
+/// is its nonce too.
+fn seal_tls12(peer: Connection, records: &[(u8, &[u8])]) -> Vec<u8> {
+    let (first, secrets) = peer.dangerous_extract_secrets().unwrap().tx;
     let ConnectionTrafficSecrets::Aes128Gcm { key, iv } = secrets else {
         panic!("another cipher");
     };
-    let explicit = sequence.to_be_bytes();
-    let nonce = [&iv.as_ref()[..4], &explicit].concat();
-    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
-    let additional = [&explicit[..], &[content_type, 3, 3], &length].concat();
-    let mut tag = [0; 16];
-    let sealed = encrypt_aead(
-        Cipher::aes_128_gcm(),
-        key.as_ref(),
-        Some(&nonce),
-        &additional,
-        content,
-        &mut tag,
-    );
-    let length = u16::try_from(8 + content.len() + 16).unwrap().to_be_bytes();
-    let header = [content_type, 3, 3, length[0], length[1]];
-    [&header, &explicit[..], &sealed.unwrap(), &tag].concat()
+    let mut sent = Vec::new();
+    for (sequence, &(content_type, content)) in (first..).zip(records) {
+        let explicit = sequence.to_be_bytes();
+        let nonce = [&iv.as_ref()[..4], &explicit].concat();
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        let additional = [&explicit[..], &[content_type, 3, 3], &length].concat();
+        let mut tag = [0; 16];
+        let sealed = encrypt_aead(
+            Cipher::aes_128_gcm(),
+            key.as_ref(),
+            Some(&nonce),
+            &additional,
+            content,
+            &mut tag,
+        );
+        let length = u16::try_from(8 + content.len() + 16).unwrap().to_be_bytes();
+        let header = [content_type, 3, 3, length[0], length[1]];
+        sent.extend([&header, &explicit[..], &sealed.unwrap(), &tag].concat());
+    }
+    sent
 }
 
 #[test]
@@ -271,7 +278,20 @@ fn boringssl_refuses_error_alerts_of_the_level_warning() {
 fn boringssl_refuses_any_handshake_message_as_renegotiation() {
     let finished = [&[20, 0, 0, 12][..], &[0x5a; 12]].concat();
     let (reason, alerts) =
-        pair(Role::Server, false).deliver(|peer| seal_tls12(peer, HANDSHAKE, &finished));
+        pair(Role::Server, false).deliver(|peer| seal_tls12(peer, &[(HANDSHAKE, &finished)]));
     assert_eq!(reason, boring_sys::SSL_R_NO_RENEGOTIATION);
     assert_eq!(alerts, [SslAlert::NO_RENEGOTIATION]);
+}
+
+#[test]
+fn boringssl_takes_no_data_behind_a_hello_request() {
+    let pair = pair(Role::Client, false);
+    let mode = boring_sys::ssl_renegotiate_mode_t::ssl_renegotiate_freely;
+    // SAFETY: "SSL_set_renegotiate_mode configures how ssl, a client, reacts to renegotiation
+    // attempts by a server" (ssl.h); the handle is the stream's.
+    unsafe { boring_sys::SSL_set_renegotiate_mode(pair.library.ssl().as_ptr(), mode) };
+    let records: [(u8, &[u8]); 2] = [(HANDSHAKE, &[0; 4]), (APPLICATION_DATA, b"behind")];
+    let (reason, alerts) = pair.deliver(|peer| seal_tls12(peer, &records));
+    assert_eq!(reason, boring_sys::SSL_R_UNEXPECTED_RECORD);
+    assert_eq!(alerts, [SslAlert::UNEXPECTED_MESSAGE]);
 }

@@ -63,6 +63,14 @@ pub(super) const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "renegotiation.data_behind_the_request",
+        clauses: &["K3", "K11"],
+        items: &["seed-api 43"],
+        requires: &[Feature::RenegotiationClient],
+        run: data_behind_the_request,
+        ..CASE
+    },
+    Case {
         name: "renegotiation.requests_without_end",
         clauses: &["K4", "K9"],
         items: &["seed-api 44", "behaviours 171"],
@@ -226,6 +234,38 @@ fn followed_by_a_client(scene: &Scene<'_>) -> CaseResult {
         "a ClientHello must be sent, met {records:?}"
     );
     Ok(())
+}
+
+/// What a server sends until it knows of the client's ClientHello is data as any other.
+fn data_behind_the_request(scene: &Scene<'_>) -> CaseResult {
+    let mut client = scene.client_config();
+    client.parameters.allow_renegotiation = true;
+    let mut forge = Forge::server(scene, client)?;
+    forge.received()?;
+    attempt(&mut forge, Side::Server)?;
+    forge.send_data(b"behind")?;
+    let (data, end) = forge.victim_reads()?;
+    if let End::Failed(error) = end {
+        return Err(Failure::from(error).during("data behind the request"));
+    }
+    check::same_bytes("behind the request", &data, b"behind")?;
+    forge.send_data(b" and later")?;
+    let (data, end) = forge.victim_reads()?;
+    check::same_bytes("behind the ClientHello", &data, b" and later")?;
+    ensure!(
+        matches!(end, End::Open),
+        "the session must go on, met {end:?}"
+    );
+    let records = forge.received()?;
+    let sent: Vec<_> = records
+        .iter()
+        .map(|it| (it.content_type, it.payload.first()))
+        .collect();
+    check::equal(
+        "what was sent",
+        sent,
+        vec![(content_type::HANDSHAKE, Some(&1))],
+    )
 }
 
 /// While its own ClientHello is unanswered a client endures no flood either.
