@@ -6,6 +6,7 @@
 //! handshake ([`Forge::stranger`]) it sends plain bytes.
 
 mod crypto;
+mod outlet;
 mod peer;
 mod quirk;
 mod secrets;
@@ -18,6 +19,7 @@ use tls_core::{ClientConfig, DynContext, Error, ServerConfig, SessionOptions, St
 
 pub use crypto::Record;
 use crypto::{Keys, header};
+use outlet::Outlet;
 use peer::{HonestPeer, whole_record};
 pub use quirk::Quirk;
 use secrets::Secrets;
@@ -60,6 +62,7 @@ pub struct Forge {
     tx: Option<Keys>,
     rx: Option<Keys>,
     secrets: Option<Secrets>,
+    outlet: Outlet,
     queue: VecDeque<u8>,
     received: Vec<u8>,
     ended: bool,
@@ -160,6 +163,7 @@ impl Forge {
             tx: None,
             rx: None,
             secrets: None,
+            outlet: Outlet::new()?,
             queue: VecDeque::new(),
             received: Vec::new(),
             ended: false,
@@ -221,7 +225,8 @@ impl Forge {
             };
             let moved = self.carry()?;
             let output = peer.step(&std::mem::take(&mut self.received))?;
-            self.queue.extend(&output);
+            let moved = moved || !output.is_empty();
+            self.queue.extend(self.outlet.pass(output)?);
             if status == Status::Complete && peer.is_done() && self.queue.is_empty() {
                 let keys = peer.hand_over()?;
                 self.tx = Some(keys.tx);
@@ -230,11 +235,7 @@ impl Forge {
                 self.received.splice(..0, keys.unopened);
                 return Ok(Ok(()));
             }
-            idle = if moved || !output.is_empty() {
-                0
-            } else {
-                idle + 1
-            };
+            idle = if moved { 0 } else { idle + 1 };
         }
         Err(Failure::hang("handshake with the forging peer"))
     }
@@ -258,7 +259,7 @@ impl Forge {
     pub fn send(&mut self, content_type: u8, payload: &[u8]) -> CaseResult {
         let keys = self.tx.as_mut().ok_or_else(no_keys)?;
         let record = keys.seal(content_type, payload)?;
-        self.queue.extend(record);
+        self.queue.extend(self.outlet.pass(record)?);
         Ok(())
     }
 
