@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Counts the outcomes in a report of the conformance suite, by mode and version.
 
-    conformance_totals.py REPORT.json BACKEND
+    conformance_totals.py REPORT.json [REPORT.json...] BACKEND
 
-Fails if a case failed, if a mode or version is missing altogether, if a case is missing in one of
+Several reports are the parts of one run. Fails if a case failed, if a mode or version is missing altogether, if a case is missing in one of
 the versions or modes it is for, if there are fewer cases than the suite promises, or if more than
 5 % of the cases are known failures.
 """
@@ -11,6 +11,7 @@ the versions or modes it is for, if there are fewer cases than the suite promise
 import collections
 import itertools
 import json
+import pathlib
 import sys
 
 MODES = ("buffer", "socket")
@@ -55,10 +56,18 @@ def problems_of(report, backend):
             yield f"failed: {case['name']} {case['mode']} {case['version']}: {case['reason']}"
 
 
+def whole(paths):
+    first, *others = (json.loads(pathlib.Path(path).read_text()) for path in paths)
+    for other in others:
+        if (other["backend"], other["library"]) != (first["backend"], first["library"]):
+            sys.exit(f"{paths}: parts of different runs")
+        first["cases"] += other["cases"]
+    return first
+
+
 def main():
-    path, backend = sys.argv[1:]
-    with open(path) as file:
-        report = json.load(file)
+    *paths, backend = sys.argv[1:]
+    report = whole(paths)
     counts = collections.Counter(
         (case["mode"], case["version"], case["outcome"]) for case in report["cases"]
     )
