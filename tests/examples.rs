@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use polytls::config::Roots;
 use polytls::{ClientConfig, DynBackend, SessionOptions, Status, TlsStream};
+use rustix::process::{Pid, Signal};
 
 /// Those that come to an end by themselves, and what each must print.
 const PROGRAMS: &[(&str, &[&str])] = &[
@@ -111,6 +112,10 @@ fn servers_echo_to_many_at_once() {
                     .into_iter()
                     .try_for_each(|client| client.join().unwrap_or_else(|_| Err("panicked".into())))
             });
+            // Interrupts what the server waits in.
+            server.signal(Signal::STOP);
+            server.signal(Signal::CONT);
+            let trial = trial.and_then(|()| echo(&*backend, &server.address, 99));
             let alive = server.child.try_wait().unwrap().is_none();
             assert!(alive, "{name} {}: has stopped", backend.name());
             assert!(trial.is_ok(), "{name} {}: {trial:?}", backend.name());
@@ -172,6 +177,11 @@ impl Server {
         printed.read_line(&mut line).unwrap();
         let address = line.trim().rsplit(' ').next().unwrap().to_owned();
         Self { child, address }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).unwrap();
     }
 }
 

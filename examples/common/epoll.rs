@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
@@ -44,12 +45,14 @@ pub(crate) fn serve<C: Connection>(
     let mut last = 0;
     loop {
         let timeout = (!ready.is_empty()).then_some(Duration::ZERO);
-        poll.poll(&mut events, timeout)?;
+        match poll.poll(&mut events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            result => result?,
+        }
         ready.extend(events.iter().map(mio::event::Event::token));
         for token in std::mem::take(&mut ready) {
             if token == LISTENER {
-                while let Ok((socket, _)) = listener.accept() {
-                    socket.set_nonblocking(true)?;
+                while let Some(socket) = accept(listener)? {
                     let connection = connect(socket)?;
                     last += 1;
                     // Once, for both directions: sessions ask for readiness only after the socket
@@ -72,6 +75,25 @@ pub(crate) fn serve<C: Connection>(
                     connections.remove(&token);
                 }
             }
+        }
+    }
+}
+
+/// The next connection; `None` once accepting would block, which has to be met: the edge that says
+/// that there are connections comes once for all of them.
+fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
+    loop {
+        match listener.accept() {
+            Ok((socket, _)) => {
+                socket.set_nonblocking(true)?;
+                return Ok(Some(socket));
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+            // Gone before it was accepted; the next one may be fine.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // A real server would wait until the system has room for connections again.
+            Err(error) => return Err(error),
         }
     }
 }
