@@ -313,13 +313,30 @@ fn large(scene: &Scene<'_>) -> CaseResult {
     Ok(())
 }
 
-/// The victim has failed and told the peer why, in the clear.
-fn refused_with(forge: &mut Forge, what: &str, end: &End, alert: AlertDescription) -> CaseResult {
+/// A server that waits for a hello and gets this instead fails, and tells the peer why, in the clear.
+fn refuses(
+    scene: &Scene<'_>,
+    what: &str,
+    alert: AlertDescription,
+    send: impl FnOnce(&mut Forge),
+) -> CaseResult {
+    let mut forge = Forge::stranger_to_deferred(scene)?;
+    send(&mut forge);
+    let end = forge.victim_handshakes()?;
     let error = end.failure(what)?;
     check::kind(what, error, ErrorKind::Protocol)?;
     check::alert(what, error, alert, AlertDirection::Sent)?;
     let record = [content_type::ALERT, 3, 3, 0, 2, FATAL, alert.0];
     check::equal(what, forge.received_raw()?, record.to_vec())
+}
+
+/// Another session of such a server, with a client that does as it should.
+fn serves_the_next(scene: &Scene<'_>) -> CaseResult {
+    let context = scene.backend.server(scene.server_config())?;
+    let mut pair = deferred(scene)?;
+    suspend(&mut pair)?;
+    go_on(&mut pair, &*context)?;
+    pair.ping_pong()
 }
 
 fn without_end(scene: &Scene<'_>) -> CaseResult {
@@ -328,24 +345,19 @@ fn without_end(scene: &Scene<'_>) -> CaseResult {
         ("a little", 0x0001_0001_u32),
         ("as much as it can", 0x00ff_ffff),
     ] {
-        let mut forge = Forge::stranger_to_deferred(scene)?;
         let [_, length @ ..] = announced.to_be_bytes();
-        forge.send_plain(
-            content_type::HANDSHAKE,
-            &[&[1][..], &length, &piece].concat(),
-        );
-        let end = forge.victim_handshakes()?;
-        let too_long = AlertDescription::ILLEGAL_PARAMETER;
-        refused_with(&mut forge, what, &end, too_long)?;
+        let message = [&[1][..], &length, &piece].concat();
+        refuses(scene, what, AlertDescription::ILLEGAL_PARAMETER, |forge| {
+            forge.send_plain(content_type::HANDSHAKE, &message);
+        })?;
     }
-    let mut forge = Forge::stranger_to_deferred(scene)?;
-    forge.send_plain(content_type::HANDSHAKE, &[1, 0, 0xff, 0xff]);
-    for _ in 0..600 {
-        forge.send_plain(content_type::HANDSHAKE, &[3]);
-    }
-    let end = forge.victim_handshakes()?;
     let crumbs = AlertDescription::UNEXPECTED_MESSAGE;
-    refused_with(&mut forge, "in crumbs", &end, crumbs)
+    refuses(scene, "in crumbs", crumbs, |forge| {
+        forge.send_plain(content_type::HANDSHAKE, &[1, 0, 0xff, 0xff]);
+        for _ in 0..600 {
+            forge.send_plain(content_type::HANDSHAKE, &[3]);
+        }
+    })
 }
 
 /// A ClientHello with these extensions and little else.
@@ -396,16 +408,11 @@ fn malformed(scene: &Scene<'_>) -> CaseResult {
         ),
     ];
     for (what, extensions, alert) in table {
-        let mut forge = Forge::stranger_to_deferred(scene)?;
-        forge.send_plain(content_type::HANDSHAKE, &made(&extensions));
-        let end = forge.victim_handshakes()?;
-        refused_with(&mut forge, what, &end, alert)?;
+        refuses(scene, what, alert, |forge| {
+            forge.send_plain(content_type::HANDSHAKE, &made(&extensions));
+        })?;
     }
-    let context = scene.backend.server(scene.server_config())?;
-    let mut pair = deferred(scene)?;
-    suspend(&mut pair)?;
-    go_on(&mut pair, &*context)?;
-    pair.ping_pong()
+    serves_the_next(scene)
 }
 
 fn no_tls(scene: &Scene<'_>) -> CaseResult {
@@ -424,16 +431,9 @@ fn no_tls(scene: &Scene<'_>) -> CaseResult {
         ),
     ];
     for (what, bytes, alert) in table {
-        let mut forge = Forge::stranger_to_deferred(scene)?;
-        forge.send_raw(bytes);
-        let end = forge.victim_handshakes()?;
-        refused_with(&mut forge, what, &end, alert)?;
+        refuses(scene, what, alert, |forge| forge.send_raw(bytes))?;
     }
-    let context = scene.backend.server(scene.server_config())?;
-    let mut pair = deferred(scene)?;
-    suspend(&mut pair)?;
-    go_on(&mut pair, &*context)?;
-    pair.ping_pong()
+    serves_the_next(scene)
 }
 
 /// The hello of a client of the scene, as it is on the wire.

@@ -152,17 +152,33 @@ fn attempts_without_end(scene: &Scene<'_>) -> CaseResult {
         for _ in 0..MANY {
             attempt(&mut forge, side)?;
         }
-        let (data, end) = forge.victim_reads()?;
-        check::same_bytes("of the attempts", &data, b"")?;
-        let error = end.failure(&format!("attempts of the {} without end", side.name()))?;
-        check::kind("attempts without end", error, ErrorKind::Protocol)?;
-        let sent = forge.received()?.len();
-        ensure!(
-            sent <= MAX_EMPTY_RECORDS + 2,
-            "{sent} records were sent for {MANY} attempts"
-        );
+        gives_up(&mut forge)
+            .map_err(|failure| failure.during(format_args!("attempts of the {}", side.name())))?;
     }
     Ok(())
+}
+
+/// After [`MANY`] attempts the victim has failed, and has sent little for them.
+fn gives_up(forge: &mut Forge) -> CaseResult {
+    let (data, end) = forge.victim_reads()?;
+    check::same_bytes("of the attempts", &data, b"")?;
+    let error = end.failure("attempts without end")?;
+    check::kind("attempts without end", error, ErrorKind::Protocol)?;
+    let sent = forge.received()?.len();
+    ensure!(
+        sent <= MAX_EMPTY_RECORDS + 2,
+        "{sent} records were sent for {MANY} attempts"
+    );
+    Ok(())
+}
+
+/// A server that has completed a handshake with a client that may renegotiate.
+fn server_of_a_willing_client(scene: &Scene<'_>) -> CaseResult<Forge> {
+    let mut client = scene.client_config();
+    client.parameters.allow_renegotiation = true;
+    let mut forge = Forge::server(scene, client)?;
+    forge.received()?;
+    Ok(forge)
 }
 
 /// Whatever becomes of the session, data that comes between attempts is neither lost nor changed.
@@ -215,10 +231,7 @@ fn refused_by_the_client(scene: &Scene<'_>) -> CaseResult {
 
 /// A client that may renegotiate answers a HelloRequest with a ClientHello.
 fn followed_by_a_client(scene: &Scene<'_>) -> CaseResult {
-    let mut client = scene.client_config();
-    client.parameters.allow_renegotiation = true;
-    let mut forge = Forge::server(scene, client)?;
-    forge.received()?;
+    let mut forge = server_of_a_willing_client(scene)?;
     forge.send_data(b"before")?;
     attempt(&mut forge, Side::Server)?;
     let (data, end) = forge.victim_reads()?;
@@ -270,20 +283,9 @@ fn data_behind_the_request(scene: &Scene<'_>) -> CaseResult {
 
 /// While its own ClientHello is unanswered a client endures no flood either.
 fn requests_without_end(scene: &Scene<'_>) -> CaseResult {
-    let mut client = scene.client_config();
-    client.parameters.allow_renegotiation = true;
-    let mut forge = Forge::server(scene, client)?;
-    forge.received()?;
+    let mut forge = server_of_a_willing_client(scene)?;
     for _ in 0..MANY {
         attempt(&mut forge, Side::Server)?;
     }
-    let (_, end) = forge.victim_reads()?;
-    let error = end.failure("HelloRequests without end")?;
-    check::kind("HelloRequests without end", error, ErrorKind::Protocol)?;
-    let sent = forge.received()?.len();
-    ensure!(
-        sent <= MAX_EMPTY_RECORDS + 2,
-        "{sent} records were sent for {MANY} requests"
-    );
-    Ok(())
+    gives_up(&mut forge)
 }
