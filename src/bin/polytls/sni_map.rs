@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -54,7 +55,7 @@ struct Files {
 
 impl Files {
     fn read(bundle: PathBuf, client_ca: Option<PathBuf>) -> Result<Self, Failure> {
-        let read = |path: PathBuf| match fs::read(&path) {
+        let read = |path: PathBuf| match read_file(&path) {
             Ok(text) => Ok((path, text)),
             Err(error) => Err(cannot_be_read(&path, &error)),
         };
@@ -223,7 +224,16 @@ fn server_name(path: &Path, extension: &str) -> Result<Option<String>, Failure> 
     }
 }
 
-fn cannot_be_read(path: &Path, error: &std::io::Error) -> Failure {
+/// Reads a file, or one that a link leads to. A pipe has no end until somebody writes to it, and some
+/// devices have none at all: a reload that read them would never come back, nor would any after it.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    fs::read(path)
+}
+
+fn cannot_be_read(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("{} cannot be read: {error}", path.display()))
 }
 
@@ -395,6 +405,32 @@ mod tests {
         );
         let missing = missing.err().unwrap().to_string();
         assert!(missing.contains("/no/such/directory"), "{missing}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        for extension in [BUNDLE, CLIENT_CA] {
+            let trial = Trial::new(&["a.example.pem"]);
+            let name = format!("b.example{extension}");
+            let path = trial.directory.path().join(&name);
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            assert!(made.unwrap().success());
+            if extension == CLIENT_CA {
+                trial.write("b.example.pem", "text");
+            }
+            let refusal = trial.refusal();
+            assert!(refusal.contains(&name), "{refusal}");
+            assert!(refusal.contains("not a file"), "{refusal}");
+        }
+        // A link is followed, to a file.
+        let trial = Trial::new(&["kept"]);
+        let link = |to: &Path, name: &str| {
+            std::os::unix::fs::symlink(to, trial.directory.path().join(name)).unwrap();
+        };
+        link(&trial.directory.path().join("kept"), "a.example.pem");
+        assert!(is_found(&trial.open().unwrap(), "a.example"));
+        link(Path::new("/dev/null"), "b.example.pem");
+        assert!(trial.refusal().contains("not a file"));
     }
 
     #[test]
