@@ -62,8 +62,8 @@ struct Bytes {
     /// Changes records in so many connections.
     #[arg(long, value_name = "N", default_value_t = 0)]
     mutations: u64,
-    /// Chooses the first byte to cut at, and what is changed. A failure names the seed that repeats
-    /// it alone, with --mutations 1.
+    /// Chooses the first byte to cut at, and what is changed. A failure names the arguments that
+    /// repeat it alone.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
 }
