@@ -251,10 +251,7 @@ fn followed_by_a_client(scene: &Scene<'_>) -> CaseResult {
 
 /// What a server sends until it knows of the client's ClientHello is data as any other.
 fn data_behind_the_request(scene: &Scene<'_>) -> CaseResult {
-    let mut client = scene.client_config();
-    client.parameters.allow_renegotiation = true;
-    let mut forge = Forge::server(scene, client)?;
-    forge.received()?;
+    let mut forge = server_of_a_willing_client(scene)?;
     attempt(&mut forge, Side::Server)?;
     forge.send_data(b"behind")?;
     let (data, end) = forge.victim_reads()?;
