@@ -242,6 +242,11 @@ impl Engine {
 
     /// Seals one record and queues it; gives how many bytes of `plaintext` it took.
     pub(crate) fn write(&mut self, plaintext: &[u8]) -> Result<usize, Failed> {
+        // rustls also looks at a record that is there in part, and may refuse it. A call that fails
+        // for that must not have sealed anything, which would leave with the alert.
+        if self.record.missing > 0 {
+            self.process()?;
+        }
         let fragment = &plaintext[..plaintext.len().min(MAX_FRAGMENT)];
         let before = self.queued;
         let taken = match self.connection.writer().write(fragment) {
