@@ -227,7 +227,9 @@ impl<S: BufferSession> Session for SocketPump<'_, S> {
         self.driver.request_key_update()
     }
 
-    forward_suspensions!(self => self.driver.session(), self.driver.session_mut());
+    forward_suspensions!(
+        self => self.driver.session(), self.driver.waiting()?, self.driver.answered()?
+    );
 
     fn client_hello(&self) -> Option<&ClientHello> {
         self.driver.session().client_hello()

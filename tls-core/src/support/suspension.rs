@@ -147,19 +147,23 @@ impl Lifecycle {
     }
 }
 
-/// Hands on what concerns suspensions to the session inside.
+/// Hands on what concerns suspensions to the session inside: `$inner`, which is `$waiting` as long as
+/// it waits and is `None` once it does not, and `$inner_mut`, which may fail.
 macro_rules! forward_suspensions {
     ($self:ident => $inner:expr, $inner_mut:expr) => {
+        $crate::support::forward_suspensions!($self => $inner, $inner, $inner_mut);
+    };
+    ($self:ident => $inner:expr, $waiting:expr, $inner_mut:expr) => {
         fn unverified_peer_certificates(
             &$self,
         ) -> Option<&[rustls_pki_types::CertificateDer<'static>]> {
-            $inner.unverified_peer_certificates()
+            $waiting.unverified_peer_certificates()
         }
 
         fn default_validation(
             &$self,
         ) -> Option<std::result::Result<(), $crate::CertificateProblem>> {
-            $inner.default_validation()
+            $waiting.default_validation()
         }
 
         fn accept_with_default_validation(

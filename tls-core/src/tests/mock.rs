@@ -2,8 +2,13 @@
 
 use std::collections::VecDeque;
 
+use rustls_pki_types::CertificateDer;
+
 use crate::capabilities::Support;
-use crate::error::{Alert, AlertDirection, Error, ErrorKind, Operation, Result};
+use crate::config::Verdict;
+use crate::error::{
+    Alert, AlertDirection, CertificateProblem, Error, ErrorKind, Operation, Result,
+};
 use crate::facts::Facts;
 use crate::iana::{AlertDescription, CipherSuite, ProtocolVersion};
 use crate::session::{BufferSession, Role, Session};
@@ -218,6 +223,18 @@ impl Session for Mock {
 
     fn close_notify_received(&self) -> bool {
         self.lifecycle.close_notify_received()
+    }
+
+    fn unverified_peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.lifecycle.unverified_peer_certificates()
+    }
+
+    fn default_validation(&self) -> Option<std::result::Result<(), CertificateProblem>> {
+        self.lifecycle.default_validation()
+    }
+
+    fn set_validation_result(&mut self, _verdict: Verdict) -> Result<()> {
+        self.lifecycle.resolve_validation()
     }
 
     fn request_key_update(&mut self) -> Result<Status> {

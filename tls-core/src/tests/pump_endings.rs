@@ -4,8 +4,11 @@ use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
+
 use super::mock::{ALERT, DATA, GARBAGE, HANDSHAKE, client, open, record};
 use super::pump::{BOUND, connect, connect_bare, fill, jam, owned, sockets, take};
+use crate::config::Verdict;
 use crate::error::{Error, ErrorKind, Misuse};
 use crate::iana::AlertDescription;
 use crate::session::{Session, SocketSession};
@@ -64,6 +67,27 @@ fn truncation_does_not_wait_for_output() {
     assert_eq!(near.write(b"x").unwrap_err().kind(), ErrorKind::Truncated);
     assert_eq!(near.shutdown().unwrap_err().kind(), ErrorKind::Truncated);
     assert_eq!(near.flush().unwrap(), Status::WantWrite, "flush goes on");
+}
+
+/// What is pending leaves before a suspension is told of, and may meet the end of the connection.
+#[test]
+fn a_session_that_waits_fails_with_its_transport() {
+    let (near, far) = sockets();
+    let mut near = owned(client(), near);
+    let pending = near.pending_output();
+    let chain = vec![CertificateDer::from(vec![1])];
+    let lifecycle = &mut near.session_mut().lifecycle;
+    let status = lifecycle.suspend_for_validation(chain, Ok(()), pending);
+    assert_eq!(status, Status::WantWrite);
+    assert!(near.unverified_peer_certificates().is_some());
+    drop(far);
+    let kind = near.handshake().unwrap_err().kind();
+    assert!(near.unverified_peer_certificates().is_none());
+    assert_eq!(near.default_validation(), None);
+    let verdict = near.set_validation_result(Verdict::Accept);
+    assert_eq!(verdict.unwrap_err().kind(), kind);
+    let verdict = near.accept_with_default_validation();
+    assert_eq!(verdict.unwrap_err().kind(), kind);
 }
 
 fn connected_tcp() -> (TcpStream, TcpStream) {

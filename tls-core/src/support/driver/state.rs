@@ -22,6 +22,24 @@ impl<B: BufferSession> Driver<B> {
         }
     }
 
+    /// The session, which waits for nobody once the transport has failed.
+    #[cfg(unix)]
+    pub(crate) fn waiting(&self) -> Option<&B> {
+        match self.failure {
+            Some(_) => None,
+            None => Some(&self.session),
+        }
+    }
+
+    /// The session, to be given what it waits for.
+    #[cfg(unix)]
+    pub(crate) fn answered(&mut self) -> Result<&mut B> {
+        match &self.failure {
+            Some(error) => Err(error.clone()),
+            None => Ok(&mut self.session),
+        }
+    }
+
     /// Whether `handshake` has given `Complete`.
     #[inline]
     pub(crate) fn is_complete(&self) -> bool {
