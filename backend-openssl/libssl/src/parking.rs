@@ -76,12 +76,18 @@ impl Drop for Done {
 pub struct Parking<R> {
     lot: Arc<Lot>,
     call: Option<JoinHandle<R>>,
+    /// A call could not be made.
+    failed: bool,
 }
 
 impl<R: Send + 'static> Parking<R> {
     /// Makes calls whose callbacks wait there.
     pub fn new(lot: Arc<Lot>) -> Self {
-        Self { lot, call: None }
+        Self {
+            lot,
+            call: None,
+            failed: false,
+        }
     }
 
     /// Makes a call, or lets the one that waits go on. `None` if it waits, again.
@@ -103,6 +109,7 @@ impl<R: Send + 'static> Parking<R> {
                 Ok(handle) => self.call = Some(handle),
                 Err(error) => {
                     self.lot.set(State::Elsewhere);
+                    self.failed = true;
                     return Err(error);
                 }
             }
@@ -119,8 +126,16 @@ impl<R: Send + 'static> Parking<R> {
         let joined = self.call.take().map(JoinHandle::join);
         match joined {
             Some(Ok(result)) => Ok(Some(result)),
-            _ => Err(io::Error::other("the call panicked")),
+            _ => {
+                self.failed = true;
+                Err(io::Error::other("the call panicked"))
+            }
         }
+    }
+
+    /// Whether a call could not be made, so that what it was about has not happened.
+    pub fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Whether a call waits.
@@ -166,6 +181,15 @@ mod tests {
         assert!(!parking.is_waiting());
         assert!(!lot.wait(), "nobody would ever come back to this call");
         assert_eq!(parking.call(|| (false, true)).unwrap(), Some((false, true)));
+    }
+
+    #[test]
+    fn a_call_that_panics_has_failed() {
+        let mut parking = Parking::new(Arc::new(Lot::default()));
+        assert_eq!(parking.call(|| 1).unwrap(), Some(1));
+        assert!(!parking.has_failed());
+        parking.call(|| -> i32 { panic!("at once") }).unwrap_err();
+        assert!(parking.has_failed() && !parking.is_waiting());
     }
 
     #[test]

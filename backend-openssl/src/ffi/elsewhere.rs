@@ -21,6 +21,8 @@ unsafe extern "C" {
     fn BIO_s_null() -> *const sys::BIO_METHOD;
 }
 
+/// `SSL_ERROR_SYSCALL`.
+const SYSCALL: c_int = 5;
 /// `SSL_ERROR_WANT_RETRY_VERIFY`.
 const WANT_RETRY_VERIFY: c_int = 12;
 
@@ -54,9 +56,13 @@ impl OpenSslEngine {
         }
     }
 
+    /// What the library would say, had it made the call: it knows nothing of it.
     pub(super) fn waits_for(&self) -> Option<c_int> {
-        let waits = self.elsewhere.as_ref().is_some_and(Parking::is_waiting);
-        waits.then_some(WANT_RETRY_VERIFY)
+        let parking = self.elsewhere.as_ref()?;
+        if parking.has_failed() {
+            return Some(SYSCALL);
+        }
+        parking.is_waiting().then_some(WANT_RETRY_VERIFY)
     }
 }
 
@@ -80,9 +86,9 @@ fn shake_elsewhere(parking: &mut Parking<Came>, ssl: &mut SslRef) -> c_int {
             answer
         }
         Ok(None) => -1,
-        // There is no thread for it.
+        // There is no thread for it, most likely.
         Err(error) => {
-            set_errno(error.raw_os_error().unwrap_or(0));
+            set_errno(error.raw_os_error().unwrap_or(libc::EIO));
             -1
         }
     }
