@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use conformance::{Pki, SERVER_NAME};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use tls_core::config::Roots;
+use tls_core::config::{ClientAuthentication, Roots};
 use tls_core::iana::ProtocolVersion;
 use tls_core::{
-    ClientConfig, DynBackend, ReadHalf, ServerConfig, SessionOptions, SocketSession, Status,
-    WriteHalf,
+    ClientConfig, DynBackend, ErrorKind, Feature, Misuse, PostHandshakeAuth, ReadHalf,
+    ServerConfig, SessionOptions, SocketSession, Status, Verdict, WriteHalf,
 };
 
 type Socket = Box<dyn SocketSession>;
@@ -31,6 +31,16 @@ fn backends() -> Vec<Box<dyn DynBackend>> {
 
 /// A client and a server over a pair of sockets with buffers of this size, after the handshake.
 fn connected(backend: &dyn DynBackend, version: ProtocolVersion, window: usize) -> [Socket; 2] {
+    connected_with(backend, version, window, |_, _| {})
+}
+
+/// The same, with more to their configurations.
+fn connected_with(
+    backend: &dyn DynBackend,
+    version: ProtocolVersion,
+    window: usize,
+    configure: impl FnOnce(&mut ClientConfig, &mut ServerConfig),
+) -> [Socket; 2] {
     let pki = Pki::shared();
     let (near, far) = UnixStream::pair().unwrap();
     for socket in [&near, &far] {
@@ -43,6 +53,7 @@ fn connected(backend: &dyn DynBackend, version: ProtocolVersion, window: usize) 
         parameters.min_version = version;
         parameters.max_version = version;
     }
+    configure(&mut client, &mut server);
     let client = backend.client(client).unwrap();
     let server = backend.server(server).unwrap();
     let options = SessionOptions::to_server(SERVER_NAME).unwrap();
@@ -135,5 +146,44 @@ fn much_both_ways_at_once_through_small_buffers() {
                 }
             });
         }
+    }
+}
+
+/// What only the whole session can be told, either half tells it.
+#[test]
+fn a_half_asks_for_a_certificate() {
+    for backend in backends() {
+        let asks = backend.capabilities().post_handshake_auth.is_available();
+        let pki = Pki::shared();
+        let configure = |client: &mut ClientConfig, server: &mut ServerConfig| {
+            if asks {
+                client.identity = Some(pki.client.clone());
+                client.post_handshake_auth = true;
+                server.client_authentication = ClientAuthentication::OnRequest(pki.roots());
+            }
+        };
+        let both = connected_with(&*backend, ProtocolVersion::TLS1_3, 64 * 1024, configure);
+        let [
+            (mut client_reads, mut client_writes),
+            (mut reader, mut writer),
+        ] = both.map(|session| session.split().unwrap());
+        let asked = writer.with_mut(|session| session.request_client_certificate());
+        if !asks {
+            let lacking = ErrorKind::Unsupported(Feature::PostHandshakeAuth);
+            assert_eq!(asked.unwrap_err().kind(), lacking);
+            continue;
+        }
+        assert_eq!(asked.unwrap(), Status::Complete);
+        assert_eq!(writer.flush().unwrap(), Status::Complete);
+        let read = client_reads.read(&mut [0; 9]).unwrap();
+        assert_eq!(read.status, Status::WantRead);
+        assert_eq!(client_writes.flush().unwrap(), Status::Complete);
+        let read = reader.read(&mut [0; 9]).unwrap();
+        assert_eq!(read.status, Status::WantRead);
+        let answer = reader.with(|session| session.post_handshake_auth());
+        assert_eq!(answer, PostHandshakeAuth::Received);
+        let verdict = reader.with_mut(|session| session.set_validation_result(Verdict::Accept));
+        let misuse = ErrorKind::Misuse(Misuse::NotSuspended);
+        assert_eq!(verdict.unwrap_err().kind(), misuse);
     }
 }

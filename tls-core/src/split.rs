@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Misuse, Operation, Result};
 use crate::facts::Facts;
-use crate::session::SocketSession;
+use crate::session::{Session, SocketSession};
 use crate::status::{Progress, Status};
 
 /// How much application data one call moves at the most, in bytes: for no longer than that the other
@@ -131,7 +131,7 @@ impl<S: SocketSession> ReadHalf<S> {
     }
 
     /// How many bytes `read` can turn into progress without the socket; see
-    /// [`Session::buffered`](crate::Session::buffered).
+    /// [`Session::buffered`].
     pub fn buffered(&self) -> usize {
         self.0.lock(READER).buffered()
     }
@@ -201,7 +201,7 @@ impl<S: SocketSession> WriteHalf<S> {
     }
 
     /// Changes the keys this side sends with; see
-    /// [`Session::request_key_update`](crate::Session::request_key_update).
+    /// [`Session::request_key_update`].
     ///
     /// # Errors
     ///
@@ -236,16 +236,21 @@ macro_rules! both_halves {
                 self.0.lock($bit).failure().cloned()
             }
 
-            /// What the handshake settled, as of the split; see
-            /// [`Session::facts`](crate::Session::facts).
+            /// What the handshake settled, as of the split; see [`Session::facts`].
             pub fn facts(&self) -> &Facts {
                 &self.0.facts
             }
 
             /// Asks the session for anything else, exporters and channel bindings for instance. The
-            /// other half waits meanwhile: the function must not.
+            /// other half waits meanwhile: the function must not, and must leave both halves alone.
             pub fn with<T>(&self, ask: impl FnOnce(&S) -> T) -> T {
                 ask(&self.0.lock($bit))
+            }
+
+            /// Tells the session anything else: asks the client for a certificate, or answers what
+            /// the session waits for. For the function goes the same as for [`Self::with`].
+            pub fn with_mut<T>(&mut self, tell: impl FnOnce(&mut dyn Session) -> T) -> T {
+                tell(&mut *self.0.lock($bit))
             }
         }
 
