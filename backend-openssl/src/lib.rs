@@ -12,7 +12,7 @@
 //! An OpenSSL server that is told to wait for the verdict on a client accepts it. So where the caller
 //! decides ([`PeerVerification::Suspended`](tls_core::config::PeerVerification::Suspended)) the
 //! handshakes of servers are made on threads: one for each session that waits, for as long as it does,
-//! and one for each call after the ClientHello, for as long as that takes. Clients wait without any.
+//! and one for each call of a handshake, for as long as that takes. Clients wait without any.
 //!
 //! LibreSSL starts no KeyUpdate, but answers those of the peer. It endures 100 messages after the
 //! handshake in an hour, whatever is between them, so its peer must not change keys more often.

@@ -16,8 +16,8 @@ pub struct Facts {
     pub protocol_version: ProtocolVersion,
     /// The cipher suite.
     pub cipher_suite: CipherSuite,
-    /// The key-exchange group; `None` if the key exchange used none (TLS 1.2 resumption, RSA key
-    /// exchange) or the backend cannot tell
+    /// The key-exchange group, of the first handshake where there were more; `None` if the key
+    /// exchange used none (TLS 1.2 resumption, RSA key exchange) or the backend cannot tell
     /// ([`Feature::NegotiatedGroup`](crate::Feature::NegotiatedGroup)).
     pub group: Option<Group>,
     /// The application protocol, if one was negotiated.

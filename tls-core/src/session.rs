@@ -15,11 +15,12 @@
 //! * **K11, unsupported is loud.** What is outside the backend's capabilities is refused when the
 //!   context is built, or at the call before the engine is touched; never ignored.
 //! * **K13, suspensions are durable.** While a session waits for its caller (`WantCredentials`,
-//!   `NeedsCertificateValidation`, `NeedsServerContext`), `handshake` gives that status on every call, and once a handshake
-//!   is complete `read`, `write` and `shutdown` do too; before, they are `Misuse` as ever. Such calls
-//!   consume nothing and emit nothing, once what was pending before has left (`WantWrite`). The end of
-//!   the transport, and its errors, are told after the answer. The answer may come from another
-//!   thread, with the session moved there; the next call goes on, and needs no input.
+//!   `NeedsCertificateValidation`, `NeedsServerContext`), `handshake` gives that status on every
+//!   call, and once a handshake is complete `read`, `write` and `shutdown` do too; before, they are
+//!   `Misuse` as ever. Such calls consume nothing and emit nothing, once what was pending before has
+//!   left (`WantWrite`). The end of the transport, and its errors, are told after the answer. The
+//!   answer may come from another thread, with the session moved there; the next call goes on, and
+//!   needs no input.
 //! * **K14, verification is never skipped.** After the peer's certificate nothing of the handshake
 //!   leaves before the verdict, no data is delivered or taken, and nothing that could be resumed is
 //!   kept or given away.

@@ -86,7 +86,7 @@ pub(crate) struct Link<E> {
 struct SharedBox(NonNull<Shared>);
 
 // SAFETY: the memory is owned and has no tie to a thread; the pointers in it are null except while
-// `Link::call` runs, on the thread that runs it.
+// `Link::call` runs, and are used on the thread that runs it, or on one that it waits for.
 unsafe impl Send for SharedBox {}
 
 impl Drop for SharedBox {
