@@ -38,6 +38,11 @@ impl BoringEngine {
     }
 
     #[inline]
+    fn take_data(&mut self, buffer: &mut [u8]) -> c_int {
+        self.do_read(buffer)
+    }
+
+    #[inline]
     fn waits_for(&self) -> Option<c_int> {
         None
     }

@@ -20,7 +20,7 @@ use tls_libssl::LibSsl;
 use crate::library::TRAITS;
 
 #[cfg(not(libressl))]
-pub(crate) use asked::{acceptable_issuers, set_chain};
+pub(crate) use asked::{acceptable_issuers, forget_certificates, set_chain};
 pub(crate) use asked::{ask_for_certificate, put_to_the_verdict};
 #[cfg(libressl)]
 pub(crate) use certificate::{Shown, fail};
@@ -118,6 +118,11 @@ impl OpenSslEngine {
     #[inline]
     fn shake_hands(&mut self) -> c_int {
         self.do_handshake()
+    }
+
+    #[inline]
+    fn take_data(&mut self, buffer: &mut [u8]) -> c_int {
+        self.do_read(buffer)
     }
 
     #[inline]

@@ -45,7 +45,9 @@ impl Engine for OpenSslEngine {
         if !ssl.verify_mode().contains(SslVerifyMode::PEER) {
             ssl.set_verify(SslVerifyMode::PEER);
         }
-        match ssl.version2() {
+        #[cfg(not(libressl))]
+        self.expect_certificate();
+        match self.ssl().version2() {
             Some(SslVersion::TLS1_3) => self.verify_client(),
             _ => self.renegotiate(),
         }
@@ -101,6 +103,21 @@ impl Engine for OpenSslEngine {
     #[cfg(not(libressl))]
     fn present(&mut self, identity: &Identity) -> Result<()> {
         identity::present(self.ssl_mut(), identity)
+    }
+
+    #[cfg(not(libressl))]
+    fn present_nothing(&mut self) {
+        ffi::forget_certificates(self.ssl_mut());
+    }
+
+    #[cfg(not(libressl))]
+    fn reads_elsewhere(&self) -> bool {
+        self.is_parked()
+    }
+
+    #[cfg(not(libressl))]
+    fn read_on(&mut self) -> c_int {
+        self.look_on()
     }
 
     fn holds_input(&self) -> bool {

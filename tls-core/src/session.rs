@@ -15,12 +15,12 @@
 //! * **K11, unsupported is loud.** What is outside the backend's capabilities is refused when the
 //!   context is built, or at the call before the engine is touched; never ignored.
 //! * **K13, suspensions are durable.** While a session waits for its caller (`WantCredentials`,
-//!   `NeedsCertificateValidation`, `NeedsServerContext`), `handshake` gives that status on every
-//!   call, and once a handshake is complete `read`, `write` and `shutdown` do too; before, they are
-//!   `Misuse` as ever. Such calls consume nothing and emit nothing, once what was pending before has
-//!   left (`WantWrite`). The end of the transport, and its errors, are told after the answer. The
-//!   answer may come from another thread, with the session moved there; the next call goes on, and
-//!   needs no input.
+//!   `NeedsCertificateValidation`, `NeedsServerContext`), `handshake` gives that status on every call,
+//!   and once a handshake is complete `read`, `write`, `shutdown` and the requests do too; before,
+//!   they are `Misuse` as ever. Such calls consume nothing and emit nothing, once what was pending
+//!   before has left (`WantWrite`). The end of the transport, and its errors, are told after the
+//!   answer. The answer may come from another thread, with the session moved there; the next call
+//!   goes on, and needs no input.
 //! * **K14, verification is never skipped.** After the peer's certificate nothing of the handshake
 //!   leaves before the verdict, no data is delivered or taken, and nothing that could be resumed is
 //!   kept or given away.
@@ -150,7 +150,8 @@ pub trait Session: Debug + Send {
 
     /// Decides about the peer whose certificate waits for it. The next call of the session acts on
     /// it: after [`Verdict::Reject`] the peer gets the problem's alert, and the session fails with
-    /// `Certificate`, as after any fatal error (K5); its facts stay `None`.
+    /// `Certificate`, as after any fatal error (K5); its facts stay `None`, or after the handshake as
+    /// they were.
     ///
     /// # Errors
     ///
@@ -170,7 +171,7 @@ pub trait Session: Debug + Send {
 
     /// Names the certificate to present to the server that asks for one, or none. The next call of
     /// the session acts on it. Nobody but this session ever uses it. A session asks once at the most
-    /// in a handshake.
+    /// in a handshake, and again whenever the server asks after it: each answer is for one request.
     ///
     /// # Errors
     ///
@@ -241,7 +242,9 @@ pub trait Session: Debug + Send {
     /// `WantRead`, when the engine must first see the rest of what the client has begun to send.
     ///
     /// Reading and writing go on while the answer is pending; a `read` takes it. Within the client's
-    /// answer itself, which nothing may interrupt, `write` gives `WantRead`. What the client presents
+    /// answer itself, which nothing may interrupt, `write` gives `WantRead`. Where the caller decides
+    /// ([`PeerVerification::Suspended`](crate::config::PeerVerification)), that `read` gives
+    /// `NeedsCertificateValidation`, and nothing goes on until the verdict (K13). What the client presents
     /// is verified against the roots of the server's
     /// [`ClientAuthentication`](crate::config::ClientAuthentication) and refused like any other; it
     /// replaces [`Facts::peer_certificates`]. A client that has authenticated before may not present

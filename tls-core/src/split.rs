@@ -22,6 +22,9 @@ const READER: u8 = 1;
 const WRITER: u8 = 2;
 
 /// The half of a [split](SocketSession::split) session that reads.
+///
+/// If the session waits for an answer of its caller, calls of both halves say so (K13), and either
+/// takes it, by [`with_mut`](Self::with_mut).
 pub struct ReadHalf<S>(Arc<Shared<S>>);
 
 /// The half of a [split](SocketSession::split) session that writes.

@@ -19,8 +19,8 @@ pub enum Status {
     /// The peer's authenticated close_notify was seen (`read`), or both close_notify alerts were
     /// exchanged (`shutdown`). RFC 8446 section 6.1.
     Closed,
-    /// The server asked for a client certificate and none was configured; the handshake is
-    /// suspended until the caller answers.
+    /// The server asked for a client certificate and none was configured; the session is suspended
+    /// until the caller answers.
     WantCredentials,
     /// The peer's certificate chain is there and the caller must give a verdict; the session is
     /// suspended until it does.

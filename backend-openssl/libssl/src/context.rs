@@ -73,17 +73,13 @@ impl<S> Side<S> {
     }
 
     fn policy(&self) -> Policy {
-        let (has_client_roots, suspends) = match self {
-            Self::Client { config, .. } => (false, config.peer_verification.is_suspended()),
-            Self::Server(config) => (
-                config.client_authentication.roots().is_some(),
-                config.peer_verification.is_suspended(),
-            ),
+        let has_client_roots = match self {
+            Self::Client { .. } => false,
+            Self::Server(config) => config.client_authentication.roots().is_some(),
         };
         Policy {
             has_client_roots,
             allow_renegotiation: self.parameters().allow_renegotiation,
-            suspends,
         }
     }
 

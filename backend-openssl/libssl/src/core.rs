@@ -291,7 +291,8 @@ impl<E: Engine> Core<E> {
     /// Data that was decrypted before the session failed goes first.
     #[cold]
     pub(crate) fn leftovers(&mut self, plaintext: &mut [u8]) -> usize {
-        if self.withheld || self.link.engine().pending() == 0 {
+        let engine = self.link.engine();
+        if self.withheld || engine.reads_elsewhere() || engine.pending() == 0 {
             return 0;
         }
         let length = plaintext.len().min(MAX_LENGTH);
@@ -395,6 +396,10 @@ impl<E: Engine> Core<E> {
                     return Ok(total);
                 }
                 Class::WantRead | Class::WantWrite => break,
+                // Of a handshake after the first, which a write may go on with.
+                asks @ (Class::WantVerdict | Class::WantCertificate) => {
+                    return self.suspend(asks, Operation::Write, total);
+                }
                 _ => return self.fail_with(&moved.result, Operation::Write, total),
             }
         }

@@ -90,6 +90,21 @@ pub trait Engine: LibSsl {
         Err(Error::unsupported(feature, "the library takes none late"))
     }
 
+    /// Has this session present no chain any more. Called only while the library waits for one, in
+    /// place of one that was presented before.
+    fn present_nothing(&mut self) {}
+
+    /// Whether a call waits for the verdict within the library, which does not wait by itself: until
+    /// that has gone on, no other may be made.
+    fn reads_elsewhere(&self) -> bool {
+        false
+    }
+
+    /// Has a read that waits go on, as far as it comes without more input. Data stays in the library.
+    fn read_on(&mut self) -> c_int {
+        -1
+    }
+
     /// Whether the library holds a part of a record that it read from the descriptor after
     /// [`attach_fd`](LibSsl::attach_fd). `true` if the library does not tell.
     fn holds_input(&self) -> bool {

@@ -6,8 +6,9 @@
 /// `$safe` is the safe crate whose `Ssl` it owns, and `$c` a module with the bindings under the
 /// library's own names. The caller has the traits of `foreign_types` in scope, and gives the engine
 /// what differs: `prepare`, run once with a new handle; `attached`, run with each transport: whether
-/// one call is to process one record only; `shake_hands`, which is `do_handshake` or does it elsewhere,
-/// and `waits_for`, which is what `SSL_get_error` would say if that waits; `shaken_hands`, run after a
+/// one call is to process one record only; `shake_hands` and `take_data`, which are `do_handshake` and
+/// `do_read` or do it elsewhere, and `waits_for`, which is what `SSL_get_error` would say if that waits;
+/// `shaken_hands`, run after a
 /// call that found the handshake complete; and `start_key_update` and `send_owed`, which are what `schedule_key_update` and
 /// `send_messages` forward to.
 ///
@@ -81,6 +82,14 @@ macro_rules! libssl_engine {
                     // SAFETY: "SSL_do_handshake() will wait for a SSL/TLS handshake to take place"
                     // (SSL_do_handshake(3)); the handle is ours, here and below.
                     unsafe { c::SSL_do_handshake(self.ssl.as_ptr()) }
+                }
+
+                #[inline]
+                pub(super) fn do_read(&mut self, buffer: &mut [u8]) -> c_int {
+                    let length = c_int::try_from(buffer.len()).unwrap_or(c_int::MAX);
+                    // SAFETY: "SSL_read() tries to read num bytes from the specified ssl into the
+                    // buffer buf" (SSL_read(3)), which has room for them.
+                    unsafe { c::SSL_read(self.ssl.as_ptr(), buffer.as_mut_ptr().cast(), length) }
                 }
 
                 pub(super) fn watch_messages(&mut self) {
@@ -231,10 +240,7 @@ macro_rules! libssl_engine {
 
                 #[inline]
                 fn read(&mut self, buffer: &mut [u8]) -> c_int {
-                    let length = c_int::try_from(buffer.len()).unwrap_or(c_int::MAX);
-                    // SAFETY: "SSL_read() tries to read num bytes from the specified ssl into the
-                    // buffer buf" (SSL_read(3)), which has room for them.
-                    unsafe { c::SSL_read(self.ssl.as_ptr(), buffer.as_mut_ptr().cast(), length) }
+                    self.take_data(buffer)
                 }
 
                 #[inline]

@@ -47,6 +47,11 @@ impl Lot {
         *state == State::Runs
     }
 
+    /// Whether whoever made the call that waits is gone.
+    pub fn is_abandoned(&self) -> bool {
+        *self.state() == State::Abandoned
+    }
+
     fn set(&self, state: State) {
         *self.state() = state;
         self.changed.notify_all();
@@ -174,6 +179,7 @@ mod tests {
         let asks = lot.clone();
         let call = move || (asks.wait(), asks.wait());
         assert_eq!(parking.call(call).unwrap(), None);
+        assert!(!lot.is_abandoned());
         assert!(parking.is_waiting());
         let never = || unreachable!("one waits already");
         assert_eq!(parking.call(never).unwrap(), None);
@@ -197,12 +203,18 @@ mod tests {
         let lot = Arc::new(Lot::default());
         for drops in [false, true] {
             let mut parking = Parking::new(lot.clone());
-            let asks = lot.clone();
-            assert_eq!(parking.call(move || asks.wait()).unwrap(), None);
+            let (asks, heard) = (lot.clone(), Arc::new(Mutex::new(None)));
+            let hears = heard.clone();
+            let waits = move || {
+                let goes_on = asks.wait();
+                *hears.lock().unwrap() = Some((goes_on, asks.is_abandoned()));
+            };
+            assert_eq!(parking.call(waits).unwrap(), None);
             match drops {
                 true => drop(parking),
                 false => parking.abandon(),
             }
+            assert_eq!(*heard.lock().unwrap(), Some((false, true)));
         }
     }
 }

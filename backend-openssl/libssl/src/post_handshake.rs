@@ -25,8 +25,6 @@ pub(crate) struct Policy {
     pub(crate) has_client_roots: bool,
     /// See [`Parameters::allow_renegotiation`](tls_core::config::Parameters::allow_renegotiation).
     pub(crate) allow_renegotiation: bool,
-    /// The session waits for its caller to verify a peer, which only a handshake can do.
-    pub(crate) suspends: bool,
 }
 
 /// What came after the handshake so far.
@@ -44,13 +42,10 @@ impl<E: Engine> Core<E> {
     /// What [`Session::request_client_certificate`](tls_core::Session::request_client_certificate)
     /// gives without the library, if anything; `pending` in bytes.
     pub(crate) fn gate_client_certificate(&self, pending: usize) -> Option<Result<Status>> {
-        let mut tls13 = E::POST_HANDSHAKE_AUTH;
+        let tls13 = E::POST_HANDSHAKE_AUTH;
         let mut tls12 = E::RENEGOTIATION_SERVER;
         if tls12.is_available() && !self.policy.allow_renegotiation {
             tls12 = Support::Unsupported("the configuration does not allow renegotiation");
-        }
-        if self.policy.suspends {
-            tls13 = Support::Unsupported("the session waits for its caller to verify a client");
         }
         let requests = Requests {
             role: self.role,

@@ -158,11 +158,11 @@ impl Questions {
     }
 
     /// Asks for the certificate of a client, in the terms of `SSL_set_cert_cb`: 1 to go on, and a
-    /// negative number to wait.
+    /// negative number to wait. What was chosen is the answer to one request: the next asks anew.
     pub fn certificate(&self) -> c_int {
         let mut state = self.state();
         state.certificate_asked = true;
-        match state.certificate_chosen {
+        match std::mem::take(&mut state.certificate_chosen) {
             true => 1,
             false => -1,
         }
@@ -251,5 +251,6 @@ mod tests {
         questions.certificate_chosen();
         assert_eq!(questions.certificate(), 1);
         assert!(!questions.may_be_resumed());
+        assert_eq!(questions.certificate(), -1, "another request asks anew");
     }
 }

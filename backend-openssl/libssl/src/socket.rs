@@ -206,7 +206,8 @@ impl<'fd, E: Engine> SocketEngineSession<'fd, E> {
                 blocked = !self.send_pending(Operation::Write)?;
             }
             let full = self.core.pending() >= bound || (target == bound && progress.consumed == 0);
-            let done = *taken == plaintext.len() || progress.status == Status::WantRead;
+            let goes_on = matches!(progress.status, Status::Complete | Status::WantWrite);
+            let done = *taken == plaintext.len() || !goes_on;
             if done || blocked && full {
                 return Ok(progress.status);
             }

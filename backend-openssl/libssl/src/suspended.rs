@@ -3,9 +3,11 @@
 use tls_core::config::Identity;
 use tls_core::{Error, ErrorKind, Operation, Progress, Result, Status, Verdict};
 
-use crate::classify::Class;
-use crate::core::Core;
+use crate::classify::{Class, Function};
+use crate::core::{Core, panicked};
 use crate::engine::Engine;
+use crate::ritual::enter;
+use crate::wire::Phase;
 
 impl<E: Engine> Core<E> {
     /// The library asks something that only the caller can answer.
@@ -52,11 +54,51 @@ impl<E: Engine> Core<E> {
         self.lifecycle.resolve_validation()?;
         self.link.engine().observed().questions().decide(verdict);
         self.answered = true;
+        if self.lifecycle.facts().is_some() && self.link.engine().reads_elsewhere() {
+            self.read_on();
+        }
         Ok(())
+    }
+
+    /// A read that waits in the library goes on at once, so that no other call finds the library in
+    /// the middle of it. What it comes to is kept for the next call.
+    fn read_on(&mut self) {
+        let total = Progress::idle(Status::Complete);
+        self.link.wire_mut().begin(Phase::Read);
+        let moved = enter(
+            &mut self.link,
+            Function::Ordinary,
+            &mut [],
+            &mut [],
+            E::read_on,
+        );
+        if moved.panicked {
+            let _ = self.fail(panicked(Operation::Read), total);
+            return;
+        }
+        if self.may_be_renewed() {
+            if let Err(error) = self.renew() {
+                let _ = self.turned_away(error, total);
+                return;
+            }
+        }
+        match moved.result.class {
+            // The next read meets it again.
+            Class::Done(_) | Class::WantRead | Class::WantWrite | Class::CloseNotify => {}
+            asks @ (Class::WantVerdict | Class::WantCertificate) => {
+                let _ = self.suspend(asks, Operation::Read, total);
+            }
+            _ => {
+                let _ = self.fail_with(&moved.result, Operation::Read, total);
+            }
+        }
     }
 
     pub(crate) fn set_client_certificate(&mut self, identity: Option<Identity>) -> Result<()> {
         self.lifecycle.check_wants_credentials()?;
+        if identity.is_none() && self.local_certificates.take().is_some() {
+            self.link.engine_mut().present_nothing();
+        }
         if let Some(identity) = identity {
             let engine = self.link.engine_mut();
             engine.clear_errors();

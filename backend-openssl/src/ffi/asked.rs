@@ -20,7 +20,7 @@ use openssl::x509::{X509, X509Ref, X509StoreContext, X509StoreContextRef, X509Ve
 use openssl_sys as sys;
 use tls_core::CertificateProblem;
 use tls_core::pki_types::CertificateDer;
-use tls_libssl::Ruling;
+use tls_libssl::{Lot, Ruling};
 
 use super::observed_of;
 use crate::verify;
@@ -42,6 +42,7 @@ unsafe extern "C" {
         callback: Option<unsafe extern "C" fn(*mut sys::SSL, *mut c_void) -> c_int>,
         argument: *mut c_void,
     );
+    fn SSL_certs_clear(ssl: *mut sys::SSL);
     fn SSL_get0_peer_CA_list(ssl: *const sys::SSL) -> *const sys::stack_st_X509_NAME;
 }
 
@@ -84,7 +85,7 @@ unsafe extern "C" fn on_chain(peer: *mut sys::X509_STORE_CTX, _argument: *mut c_
         // Here and now: the caller's next call lets this one go on.
         ruling = match questions.lot().wait() {
             true => questions.rule(Vec::new, || Err(CertificateProblem::Other)),
-            false => abandoned(peer),
+            false => abandoned(peer, questions.lot()),
         };
     }
     // What verifying left in the queue would be taken for the reason of a failure.
@@ -109,8 +110,12 @@ fn is_server(peer: &X509StoreContextRef) -> bool {
     ssl.is_some_and(SslRef::is_server)
 }
 
-/// Nobody will ever decide.
-fn abandoned(peer: &mut X509StoreContextRef) -> Ruling {
+/// Nobody will ever decide: the session is gone, or the client shows its certificate before it can
+/// know that it is asked to, in a call that was not made where it may wait.
+fn abandoned(peer: &mut X509StoreContextRef, lot: &Lot) -> Ruling {
+    if !lot.is_abandoned() {
+        return Ruling::Abort;
+    }
     #[cfg(not(libressl))]
     if let Ok(index) = X509StoreContext::ssl_idx() {
         if let Some(ssl) = peer.ex_data(index) {
@@ -214,6 +219,14 @@ pub(crate) fn acceptable_issuers(ssl: &SslRef) -> Vec<Vec<u8>> {
     // SAFETY: the stack is not null, lives as long as the handle, and is only read.
     let names: &StackRef<X509Name> = unsafe { StackRef::from_ptr(names.cast_mut()) };
     names.iter().filter_map(|name| name.to_der().ok()).collect()
+}
+
+/// `SSL_certs_clear`: the session presents nothing.
+#[cfg(not(libressl))]
+pub(crate) fn forget_certificates(ssl: &mut SslRef) {
+    // SAFETY: the reference is to a valid SSL. SSL_CTX_set_cert_cb(3): "SSL_certs_clear() to delete
+    // any certificates associated with the SSL object".
+    unsafe { SSL_certs_clear(ssl.as_ptr()) };
 }
 
 /// `SSL_set1_chain`: the certificates that go with the leaf of this session alone.

@@ -66,6 +66,8 @@ mod one_byte;
 mod peers;
 mod plain;
 mod post_handshake;
+mod post_handshake_credentials;
+mod post_handshake_verdicts;
 mod readiness;
 mod renegotiation;
 mod resumption;
@@ -105,6 +107,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         alpn::CASES,
         key_update::CASES,
         post_handshake::CASES,
+        post_handshake_credentials::CASES,
+        post_handshake_verdicts::CASES,
         renegotiation::CASES,
         bindings::CASES,
         limits::CASES,

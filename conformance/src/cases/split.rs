@@ -7,12 +7,14 @@ use std::thread;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use tls_core::config::{ClientAuthentication, PeerVerification};
 use tls_core::{
-    Error, ErrorKind, Feature, Misuse, ReadHalf, SessionOptions, SocketSession, Status, WriteHalf,
+    ClientConfig, Error, ErrorKind, Feature, Misuse, PostHandshakeAuth, ReadHalf, ServerConfig,
+    SessionOptions, SocketSession, Status, Verdict, WriteHalf,
 };
 
 use super::pattern;
-use crate::case::{Case, CaseResult, Failure, Modes};
+use crate::case::{Case, CaseResult, Failure, Modes, Versions};
 use crate::check;
 use crate::ensure;
 use crate::pair::Side;
@@ -78,6 +80,19 @@ pub(super) const CASES: &[Case] = &[
         ..CASE
     },
     Case {
+        name: "split.both_halves_wait_for_a_verdict",
+        rfc: "contract K13",
+        clauses: &["K13", "K14"],
+        items: &["seed-api 15"],
+        requires: &[
+            Feature::PostHandshakeAuth,
+            Feature::SuspendedVerificationServer,
+        ],
+        versions: Versions::TLS13,
+        run: waiting,
+        ..CASE
+    },
+    Case {
         name: "split.not_before_the_handshake",
         clauses: &["K17"],
         items: &["seed-api 68"],
@@ -88,13 +103,21 @@ pub(super) const CASES: &[Case] = &[
 
 /// A client and a server over a pair of sockets, after the handshake.
 fn connected(scene: &Scene<'_>) -> CaseResult<[Socket; 2]> {
+    connected_with(scene, scene.client_config(), scene.server_config())
+}
+
+fn connected_with(
+    scene: &Scene<'_>,
+    client: ClientConfig,
+    server: ServerConfig,
+) -> CaseResult<[Socket; 2]> {
     let (near, far) = scene.sockets()?;
     for socket in [&near, &far] {
         rustix::net::sockopt::set_socket_send_buffer_size(socket, WINDOW)
             .map_err(std::io::Error::from)?;
     }
-    let client = scene.backend.client(scene.client_config())?;
-    let server = scene.backend.server(scene.server_config())?;
+    let client = scene.backend.client(client)?;
+    let server = scene.backend.server(server)?;
     let mut both = [
         client.socket_session(near, scene.options())?,
         server.socket_session(far, SessionOptions::new())?,
@@ -404,6 +427,54 @@ fn reunited(scene: &Scene<'_>) -> CaseResult {
     let mut buffer = [0; 100];
     let progress = server.read(&mut buffer)?;
     check::same_bytes("after", &buffer[..progress.produced], b"after")
+}
+
+/// A request from before the split is answered to the half that reads, and both tell that the session
+/// waits; put together again it takes the verdict, and can be split anew.
+fn waiting(scene: &Scene<'_>) -> CaseResult {
+    let until = scene.deadline;
+    let (mut client, mut server) = (scene.client_config(), scene.server_config());
+    client.identity = Some(scene.pki.client.clone());
+    client.post_handshake_auth = true;
+    server.client_authentication = ClientAuthentication::OnRequest(scene.pki.roots());
+    server.peer_verification = PeerVerification::Suspended;
+    let [mut client, mut server] = connected_with(scene, client, server)?;
+    let asked = server.request_client_certificate()?;
+    check::status("a request", asked, Status::Complete)?;
+    check::status("its flush", server.flush()?, Status::Complete)?;
+    let (mut reader, mut writer) = halves(server)?;
+    let mut buffer = [0; 100];
+    let answered = client.read(&mut buffer)?;
+    check::status("the client", answered.status, Status::WantRead)?;
+    check::equal("bytes taken", client.write(b"behind")?.consumed, 6)?;
+    let waits = loop {
+        match reader.read(&mut buffer)?.status {
+            Status::WantRead => wait(&reader, Status::WantRead, 0, until)?,
+            status => break status,
+        }
+    };
+    let needs = Status::NeedsCertificateValidation;
+    check::status("the half that reads", waits, needs)?;
+    for _ in 0..2 {
+        check::status("a read", reader.read(&mut buffer)?.status, needs)?;
+        let written = writer.write(b"early")?;
+        check::status("a write", written.status, needs)?;
+        check::equal("bytes written", written.consumed, 0)?;
+        check::status("a shutdown", writer.shutdown()?, needs)?;
+    }
+    let mismatch = |_| Failure::assertion("the halves of one session do not fit");
+    let mut server = reader.reunite(writer).map_err(mismatch)?;
+    server.set_validation_result(Verdict::Accept)?;
+    let (mut reader, mut writer) = halves(server)?;
+    let got = read(&mut reader, 6, until)?;
+    check::same_bytes("behind the answer", &got, b"behind")?;
+    write(&mut writer, b"welcome", false, until)?;
+    let server = reader.reunite(writer).map_err(mismatch)?;
+    let state = server.post_handshake_auth();
+    check::equal("the answer", state, PostHandshakeAuth::Received)?;
+    let (mut reader, _writer) = halves(client)?;
+    let got = read(&mut reader, 7, until)?;
+    check::same_bytes("from the server", &got, b"welcome")
 }
 
 /// The session comes back as it was, and can be split later.

@@ -85,10 +85,14 @@ impl ClientConfig {
         }
         if self.parameters.allow_renegotiation {
             capabilities.require(Feature::RenegotiationClient)?;
-        }
-        let suspends = self.late_credentials || self.peer_verification.is_suspended();
-        if suspends && (self.post_handshake_auth || self.parameters.allow_renegotiation) {
-            return Err(suspended_afterwards());
+            let suspends = self.late_credentials || self.peer_verification.is_suspended();
+            if suspends {
+                return Err(Error::config(
+                    ConfigProblem::Conflict,
+                    "a client that waits for its caller's answers is not renegotiated: it would have \
+                     to wait in the middle of that",
+                ));
+            }
         }
         capabilities.require(if self.send_sni {
             Feature::Sni
@@ -173,10 +177,6 @@ impl ServerConfig {
         );
         if on_request {
             check_requests(&self.parameters, capabilities)?;
-        }
-        let suspends = self.peer_verification.is_suspended();
-        if suspends && (on_request || self.parameters.allow_renegotiation) {
-            return Err(suspended_afterwards());
         }
         check_server_resumption(&self.resumption, capabilities)?;
         Ok(Checked(self))
@@ -353,15 +353,6 @@ fn check_pending_output_bound(bound: usize, capabilities: &Capabilities) -> Resu
         ));
     }
     Ok(())
-}
-
-/// A session is suspended only until its first handshake is complete.
-fn suspended_afterwards() -> Error {
-    Error::config(
-        ConfigProblem::Conflict,
-        "a session that is suspended for an answer of the caller's asks for no certificate after the \
-         handshake, presents none, and is not renegotiated",
-    )
 }
 
 /// Checks that a client certificate can be asked for after the handshake.

@@ -23,7 +23,10 @@ pub struct ClientConfig {
     /// by default, and only without an `identity`.
     ///
     /// What a session presents stays with it. A handshake in which the server asked leaves nothing
-    /// to be resumed, so that no later session takes over what was chosen for this one.
+    /// to be resumed, so that no later session takes over what was chosen for this one. A server that
+    /// asks after the handshake ([`post_handshake_auth`](Self::post_handshake_auth)) is answered the
+    /// same way: the `read` that meets its request waits. Not together with
+    /// [`Parameters::allow_renegotiation`].
     pub late_credentials: bool,
     /// Whether to offer TLS 1.3 servers to be asked for a certificate after the handshake (RFC 8446
     /// section 4.2.6); off by default. A `read` then answers such a request with

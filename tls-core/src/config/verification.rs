@@ -31,6 +31,10 @@ pub enum PeerVerification {
     /// [`NeedsCertificateValidation`](crate::Status::NeedsCertificateValidation) until
     /// [`set_validation_result`](crate::Session::set_validation_result) or
     /// [`accept_with_default_validation`](crate::Session::accept_with_default_validation).
+    ///
+    /// On servers also about clients that are [asked after the
+    /// handshake](crate::Session::request_client_certificate): a `read` is suspended then. Clients
+    /// cannot be renegotiated.
     Suspended,
 }
 

@@ -177,9 +177,12 @@ impl<B: BufferSession> Driver<B> {
         if let Some(error) = &self.failure {
             return Err(error.clone());
         }
-        let suspended = self.session.unverified_peer_certificates().is_some();
-        if self.complete && self.session.failure().is_none() && !suspended {
-            return Ok(Status::Complete);
+        if self.complete && self.session.failure().is_none() {
+            // It may wait for its caller, again.
+            let idle = self.session.handshake(&mut [], &mut []);
+            if idle.is_ok_and(|progress| progress.status == Status::Complete) {
+                return Ok(Status::Complete);
+            }
         }
         // What an earlier call could not send goes before any new input (K1). A session that has
         // failed says itself whether it waits for an alert to leave.

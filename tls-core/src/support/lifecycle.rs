@@ -203,6 +203,9 @@ impl Lifecycle {
         let Some(facts) = &self.facts else {
             return Some(Err(incomplete(operation)));
         };
+        if let Some(status) = self.suspended(pending_output) {
+            return Some(Ok(status));
+        }
         if self.is_closing() {
             return misuse(Misuse::WriteAfterShutdown);
         }

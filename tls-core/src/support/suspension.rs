@@ -193,9 +193,12 @@ pub(crate) use forward_suspensions;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Support;
     use crate::error::ErrorKind;
     use crate::facts::Facts;
     use crate::iana::{CipherSuite, ProtocolVersion};
+    use crate::session::Role;
+    use crate::support::Requests;
 
     const NOT_SUSPENDED: ErrorKind = ErrorKind::Misuse(Misuse::NotSuspended);
     const INCOMPLETE: ErrorKind = ErrorKind::Misuse(Misuse::HandshakeIncomplete);
@@ -267,6 +270,19 @@ mod tests {
             lifecycle.gate_read(0, 0),
             lifecycle.gate_write(9, 0),
             lifecycle.gate_shutdown(0),
+        ] {
+            let status = verdict.unwrap().unwrap();
+            assert_eq!(status, Status::NeedsCertificateValidation);
+        }
+        let requests = Requests {
+            role: Role::Server,
+            tls13: Support::Native,
+            tls12: Support::Native,
+            has_roots: true,
+        };
+        for verdict in [
+            lifecycle.gate_key_update(Support::Native, 0, 9),
+            lifecycle.gate_client_certificate(requests, 0, 9),
         ] {
             let status = verdict.unwrap().unwrap();
             assert_eq!(status, Status::NeedsCertificateValidation);

@@ -339,6 +339,41 @@ fn a_stream_over_a_stream() {
     assert!(received == message);
 }
 
+/// Whichever answer it waits for: reading, writing and the handshake say so until it is there.
+#[test]
+fn a_session_that_waits_after_its_handshake_goes_on_with_the_answer() {
+    let (mut near, mut far) = connected();
+    far.write_all(b"behind").unwrap();
+    for verdict in [false, true] {
+        let lifecycle = &mut near.session_mut().lifecycle;
+        match verdict {
+            true => lifecycle.suspend_for_validation(Vec::new(), Ok(()), 0),
+            false => lifecycle.suspend_for_credentials(Vec::new(), 0),
+        };
+        for _ in 0..2 {
+            let read = near.read(&mut [0; 9]).map(drop);
+            let write = near.write(b"early").map(drop);
+            for waits in [read, write, near.handshake(), near.shutdown().map(drop)] {
+                let error = waits.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::Other);
+                assert!(
+                    error.to_string().starts_with("the session waits"),
+                    "{error}"
+                );
+            }
+        }
+        let lifecycle = &mut near.session_mut().lifecycle;
+        match verdict {
+            true => lifecycle.resolve_validation().unwrap(),
+            false => lifecycle.resolve_credentials().unwrap(),
+        }
+        near.handshake().unwrap();
+    }
+    let mut data = [0; 6];
+    near.read_exact(&mut data).unwrap();
+    assert_eq!(&data, b"behind");
+}
+
 #[test]
 fn a_request_for_new_keys_is_sent_in_its_place() {
     let (mut near, far) = connected();

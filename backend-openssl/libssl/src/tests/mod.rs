@@ -25,7 +25,6 @@ fn setup(role: Role, bound: usize) -> Setup {
         policy: Policy {
             has_client_roots: false,
             allow_renegotiation: false,
-            suspends: false,
         },
         local_certificates: None,
     }

@@ -2,10 +2,10 @@
 
 use std::sync::OnceLock;
 
-use tls_core::config::{ClientAuthentication, Roots};
+use tls_core::config::{ClientAuthentication, Identity, Roots};
 use tls_core::{
     ErrorKind, Facts, Feature, Misuse, PostHandshakeAuth as State, Progress, Result, Session,
-    Status,
+    Status, Verdict,
 };
 
 use super::super::Sabotage;
@@ -73,7 +73,134 @@ impl Hook for FailsUnanswered {
     }
 }
 
+/// What servers need that wait for a verdict after the handshake.
+const WAITS: &[Feature] = &[
+    Feature::PostHandshakeAuth,
+    Feature::SuspendedVerificationServer,
+];
+/// What clients need that choose after the handshake.
+const CHOOSES: &[Feature] = &[Feature::PostHandshakeAuth, Feature::LateClientCredentials];
+
+/// Whether a session waits for its caller, after its handshake.
+fn waits(session: &dyn Session) -> bool {
+    session.facts().is_some() && session.default_validation().is_some()
+}
+
+/// Says only once what a read waits for.
+struct TellsOnce(Status, bool);
+
+impl Hook for TellsOnce {
+    fn read(&mut self, call: &mut dyn Call, plaintext: &mut [u8]) -> Result<Progress> {
+        let progress = call.read(plaintext)?;
+        if progress.status == self.0 && std::mem::replace(&mut self.1, true) {
+            return idle(Status::WantRead);
+        }
+        Ok(progress)
+    }
+}
+
+/// Takes data that nobody may have yet, and loses it.
+struct WritesUndecided;
+
+impl Hook for WritesUndecided {
+    fn write(&mut self, call: &mut dyn Call, plaintext: &[u8]) -> Result<Progress> {
+        match waits(call.session()) {
+            true => Ok(Progress::new(Status::Complete, plaintext.len(), 0)),
+            false => call.write(plaintext),
+        }
+    }
+}
+
+/// Passes for closed while it waits.
+struct ClosesUndecided;
+
+impl Hook for ClosesUndecided {
+    fn shutdown(&mut self, call: &mut dyn Call) -> Result<Progress> {
+        match waits(call.session()) {
+            true => idle(Status::Complete),
+            false => call.shutdown(),
+        }
+    }
+}
+
+/// Accepts whom it has let in already.
+struct AcceptsLate;
+
+impl Hook for AcceptsLate {
+    fn set_validation_result(&mut self, session: &mut dyn Session, verdict: Verdict) -> Result<()> {
+        let verdict = match waits(session) {
+            true => Verdict::Accept,
+            false => verdict,
+        };
+        session.set_validation_result(verdict)
+    }
+}
+
+/// Presents what it has chosen first, whatever is chosen later.
+#[derive(Default)]
+struct KeepsChoice(Option<Option<Identity>>);
+
+impl Hook for KeepsChoice {
+    fn set_client_certificate(
+        &mut self,
+        session: &mut dyn Session,
+        identity: Option<Identity>,
+    ) -> Result<()> {
+        let first = self.0.clone().unwrap_or_else(|| identity.clone());
+        session.set_client_certificate(first)?;
+        self.0.get_or_insert(identity);
+        Ok(())
+    }
+}
+
 pub(super) static SABOTAGES: &[Sabotage] = &[
+    Sabotage {
+        hook: || Box::new(TellsOnce(Status::NeedsCertificateValidation, false)),
+        requires: WAITS,
+        ..Sabotage::new("K13", "a read says only once that it waits for a verdict")
+    },
+    Sabotage {
+        hook: || Box::new(TellsOnce(Status::WantCredentials, false)),
+        requires: CHOOSES,
+        ..Sabotage::new("K13", "a read says only once that it waits for credentials")
+    },
+    Sabotage {
+        hook: || Box::new(WritesUndecided),
+        requires: WAITS,
+        ..Sabotage::new("K14", "data is taken while a late verdict is awaited")
+    },
+    Sabotage {
+        hook: || Box::new(ClosesUndecided),
+        requires: WAITS,
+        ..Sabotage::new("K13", "a session is closed while a late verdict is awaited")
+    },
+    Sabotage {
+        hook: || Box::new(AcceptsLate),
+        requires: WAITS,
+        ..Sabotage::new("K14", "whoever authenticates late is accepted")
+    },
+    Sabotage {
+        hook: || Box::new(KeepsChoice::default()),
+        requires: CHOOSES,
+        ..Sabotage::new("K13", "credentials are chosen once for all requests")
+    },
+    Sabotage {
+        client: |backend, mut config| {
+            if config.late_credentials || config.peer_verification.is_suspended() {
+                config.parameters.allow_renegotiation = false;
+            }
+            backend.client(config)
+        },
+        requires: &[
+            Feature::RenegotiationClient,
+            Feature::LateClientCredentials,
+            Feature::SuspendedVerificationClient,
+        ],
+        ..Sabotage::new(
+            "K11",
+            "a client that waits and renegotiates does the one alone",
+        )
+    },
     Sabotage {
         hook: || Box::new(OnRequest::new(|_| idle(Status::Complete))),
         ..Sabotage::new("K11", "a request for a client certificate does nothing")
