@@ -291,8 +291,11 @@ impl<E: Engine> Core<E> {
     /// Data that was decrypted before the session failed goes first.
     #[cold]
     pub(crate) fn leftovers(&mut self, plaintext: &mut [u8]) -> usize {
+        // Before the end of the handshake there is none, whatever LibreSSL counts: it takes application
+        // data that comes in the clear for some.
+        let none = self.lifecycle.facts().is_none() || self.withheld;
         let engine = self.link.engine();
-        if self.withheld || engine.reads_elsewhere() || engine.pending() == 0 {
+        if none || engine.reads_elsewhere() || engine.pending() == 0 {
             return 0;
         }
         let length = plaintext.len().min(MAX_LENGTH);
