@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tls_core::iana::ProtocolVersion;
 use tls_core::{Alert, AlertDirection, Error, ErrorKind, Operation, Progress, Result, Status};
 
 use crate::classify::Class;
@@ -25,6 +26,10 @@ impl<E: Engine> Core<E> {
                 .with_detail("the peer was put to the verdict, and rejected");
         }
         match outcome.class {
+            // LibreSSL says nothing at all of such a record.
+            Class::EndOfTransport if self.ends_too_short() => {
+                Error::new(ErrorKind::Protocol, operation).with_detail(TOO_SHORT)
+            }
             Class::EndOfTransport if self.link.engine().observed().alert_sent().is_none() => {
                 Error::new(ErrorKind::Truncated, operation)
             }
@@ -63,6 +68,16 @@ impl<E: Engine> Core<E> {
                 }
             }
         }
+    }
+
+    /// Whether the record that the library was given whole cannot have been sealed by what TLS 1.2
+    /// has, and it sent no alert.
+    fn ends_too_short(&self) -> bool {
+        let framing = self.link.wire().framing();
+        let sent = self.link.engine().observed().alert_sent();
+        let mut facts = self.lifecycle.facts().into_iter();
+        let tls12 = facts.all(|facts| facts.protocol_version == ProtocolVersion::TLS1_2);
+        tls12 && framing.too_short() && !framing.in_record() && sent.is_none()
     }
 
     /// Whether the last record that came cannot have been sealed.
