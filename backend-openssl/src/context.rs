@@ -207,7 +207,6 @@ impl Lowered {
             Side::Client { config, store } => {
                 let name = config.server_name(options, caps::capabilities())?;
                 self.client_ssl(config, store.as_ref(), name, options)
-                    .map_err(failed())
             }
             Side::Server(config) => {
                 config.check_session(options)?;
@@ -224,10 +223,11 @@ impl Lowered {
         store: Option<&ClientStore<SslSession>>,
         name: Option<ServerName<'static>>,
         options: &SessionOptions,
-    ) -> std::result::Result<Ssl, ErrorStack> {
-        let mut ssl = Ssl::new(&self.context)?;
+    ) -> Result<Ssl> {
+        let failed = || error::backend(Operation::CreateSession);
+        let mut ssl = Ssl::new(&self.context).map_err(failed())?;
         ssl.set_connect_state();
-        verify::expect(&mut ssl, config, name.as_ref())?;
+        verify::expect(&mut ssl, config, name.as_ref()).map_err(failed())?;
         if config.late_credentials {
             ffi::ask_for_certificate(&mut ssl);
         }
@@ -235,7 +235,7 @@ impl Lowered {
             server_name::send(&mut ssl, name)?;
         }
         if let Some(store) = store {
-            resumption::offer(store, &mut ssl, name, options)?;
+            resumption::offer(store, &mut ssl, name, options).map_err(failed())?;
         }
         Ok(ssl)
     }
