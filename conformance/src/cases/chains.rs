@@ -214,7 +214,8 @@ fn circle(scene: &Scene<'_>) -> CaseResult {
         scene,
         "a circle",
         (&server, SERVER_NAME),
-        &[P::UnknownIssuer],
+        // Or too long, for an engine that goes round until it has enough.
+        &[P::UnknownIssuer, P::Other],
     )
 }
 
@@ -267,11 +268,11 @@ fn kinds_of_keys(scene: &Scene<'_>) -> CaseResult {
     let keys = [
         ("P-256", Ok(new_key())),
         ("P-384", KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)),
-        ("Ed25519", KeyPair::generate_for(&PKCS_ED25519)),
         (
             "RSA",
             KeyPair::from_pem_and_sign_algo(RSA_KEY, &PKCS_RSA_SHA256),
         ),
+        ("Ed25519", KeyPair::generate_for(&PKCS_ED25519)),
     ];
     for (what, key) in keys {
         let server = Made::shared()
@@ -284,8 +285,10 @@ fn kinds_of_keys(scene: &Scene<'_>) -> CaseResult {
 
 /// More than one record of certificates, at first and when the session may be resumed.
 fn large(scene: &Scene<'_>) -> CaseResult {
-    let names: Vec<_> = (0..800)
-        .map(|number| format!("host-{number}.large.polytls.test"))
+    // Long names: of more than 512 some engines take none.
+    let label = "l".repeat(50);
+    let names: Vec<_> = (0..400)
+        .map(|number| format!("host-{number}.{label}.polytls.test"))
         .collect();
     let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
     all.push(SERVER_NAME);
@@ -357,21 +360,6 @@ fn nothing_fetched(scene: &Scene<'_>) -> CaseResult {
 fn unusual_names(scene: &Scene<'_>) -> CaseResult {
     const UNDERSCORE: &str = "under_score.polytls.test";
     const ENCODED: &str = "xn--bcher-kva.polytls.test";
-    let server = Made::shared()
-        .first
-        .issue(Leaf::server(&[UNDERSCORE, ENCODED]));
-    for name in [UNDERSCORE, ENCODED] {
-        let mut client = scene.client_config();
-        client.roots = Made::shared().roots();
-        let mut config = scene.server_config();
-        config.identity = server.clone();
-        let builder = scene.build().client(client).server(config);
-        let pair = builder
-            .options(SessionOptions::to_server(name)?)
-            .connected()
-            .map_err(|failure| failure.during(name))?;
-        check::equal("the name", pair.server.session().server_name(), Some(name))?;
-    }
     for name in [
         "",
         ".",
@@ -386,6 +374,21 @@ fn unusual_names(scene: &Scene<'_>) -> CaseResult {
             SessionOptions::to_server(name),
             ErrorKind::Config(ConfigProblem::ServerName),
         )?;
+    }
+    let server = Made::shared()
+        .first
+        .issue(Leaf::server(&[UNDERSCORE, ENCODED]));
+    for name in [ENCODED, UNDERSCORE] {
+        let mut client = scene.client_config();
+        client.roots = Made::shared().roots();
+        let mut config = scene.server_config();
+        config.identity = server.clone();
+        let builder = scene.build().client(client).server(config);
+        let pair = builder
+            .options(SessionOptions::to_server(name)?)
+            .connected()
+            .map_err(|failure| failure.during(name))?;
+        check::equal("the name", pair.server.session().server_name(), Some(name))?;
     }
     Ok(())
 }

@@ -73,7 +73,9 @@ fn every_state(scene: &Scene<'_>) -> CaseResult {
             ("failed, with an alert that cannot leave", |pair, side| {
                 pair.ping_pong()?;
                 fill(pair, side)?;
-                pair.wire.to(side).inject(&[99, 3, 3, 0, 1, 0]);
+                // Long enough to have been sealed.
+                let record = [&[99, 3, 3, 0, 40][..], &[0; 40]].concat();
+                pair.wire.to(side).inject(&record);
                 pair.deliver()?;
                 let step = pair.side(side).read(&mut [0; 8])?;
                 check::status("a read of what is no TLS", step.status, Status::WantWrite)
@@ -196,10 +198,14 @@ fn replaced(scene: &Scene<'_>) -> CaseResult {
         (&mut begun, &scene.pki.server),
         (&mut fresh, &scene.pki.second_server),
     ] {
+        // What was begun may have been resumed, which need not bring back more than the leaf.
         check::equal(
-            "the chain the client verified",
-            pair.client.session().peer_certificates(),
-            Some(identity.chain()),
+            "the leaf the client verified",
+            pair.client
+                .session()
+                .peer_certificates()
+                .and_then(<[_]>::first),
+            identity.chain().first(),
         )?;
         pair.ping_pong()?;
     }

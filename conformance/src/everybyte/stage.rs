@@ -216,7 +216,9 @@ impl Stage {
             server.peer_verification = PeerVerification::Suspended;
         }
         if kind == Kind::Retried {
-            client.parameters.groups = Some(vec![Group::SECP256R1, Group::SECP384R1]);
+            // Some engines send shares for the first two.
+            let groups = vec![Group::X25519, Group::SECP256R1, Group::SECP384R1];
+            client.parameters.groups = Some(groups);
             server.parameters.groups = Some(vec![Group::SECP384R1]);
         }
         let set = Set {
