@@ -247,6 +247,16 @@ fn libressl_sends_no_alert_for_a_changed_record() {
 }
 
 #[test]
+fn libressl_sends_no_alert_for_a_record_too_short_to_be_sealed() {
+    in_both_roles(|role| {
+        let mut pair = Pair::connected(role);
+        let error = pair.deliver(vec![23, 3, 3, 0, 1, 7]);
+        assert_eq!(error.code(), ErrorCode::SSL, "{role:?} {error}");
+        pair.sends_nothing();
+    });
+}
+
+#[test]
 fn libressl_sends_no_alert_without_a_common_group() {
     let mut pair = pair(Role::Server, "P-256", provider::kx_group::SECP384R1);
     let error = pair.handshake().expect_err("a refusal");
