@@ -41,6 +41,7 @@
 
 mod alerts;
 mod alpn;
+mod asked_later;
 mod bindings;
 mod buffering;
 mod callbacks;

@@ -9,7 +9,7 @@ use tls_core::{
     Verdict,
 };
 
-use super::post_handshake::{self, answer, connected, request, server};
+use super::asked_later::{self, answer, connected, request, server};
 use super::verification::until_waiting;
 use crate::case::{Case, CaseResult, Modes, Versions};
 use crate::check;
@@ -96,7 +96,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// A client that may be asked, and chooses then.
 fn client(scene: &Scene<'_>) -> ClientConfig {
-    let mut client = post_handshake::client(scene);
+    let mut client = asked_later::client(scene);
     client.identity = None;
     client.late_credentials = true;
     client

@@ -9,8 +9,8 @@ use tls_core::{
     PostHandshakeAuth as State, ServerConfig, Status, Verdict,
 };
 
+use super::asked_later::{self, answer, client, per_version, request, state};
 use super::pattern;
-use super::post_handshake::{self, answer, client, per_version, request, state};
 use super::verification::NEEDS;
 use crate::case::{Case, CaseResult, Mode, Versions};
 use crate::check;
@@ -89,7 +89,7 @@ const PER_VERSION: &[[Case; 2]] = &[
 
 /// A server that may ask, later, and whose caller decides.
 fn server(scene: &Scene<'_>) -> ServerConfig {
-    let mut server = post_handshake::server(scene);
+    let mut server = asked_later::server(scene);
     server.peer_verification = PeerVerification::Suspended;
     server
 }
@@ -102,7 +102,7 @@ fn presenting(scene: &Scene<'_>, identity: &Identity) -> ClientConfig {
 }
 
 fn connected(scene: &Scene<'_>, client: ClientConfig) -> CaseResult<Pair> {
-    post_handshake::connected(scene, client, server(scene))
+    asked_later::connected(scene, client, server(scene))
 }
 
 /// A pair whose server has asked, and waits for the verdict about this client.
@@ -389,7 +389,7 @@ fn in_plain_mode(scene: &Scene<'_>) -> CaseResult {
         for parameters in [&mut client.parameters, &mut server.parameters] {
             parameters.socket_transport = SocketTransport::Plain;
         }
-        let mut pair = post_handshake::connected(scene, client, server)?;
+        let mut pair = asked_later::connected(scene, client, server)?;
         pair.ping_pong()?;
         request(&mut pair)?;
         until_waiting(&mut pair)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tls_core::config::{PeerVerification, UnverifiedPeer, Verifier};
 use tls_core::{CertificateProblem as P, ErrorKind, Feature, PostHandshakeAuth as State, Verdict};
 
-use super::post_handshake::{answer, client, connected, per_version, request, server, state};
+use super::asked_later::{answer, client, connected, per_version, request, server, state};
 use super::verifier::{Rule, Seen, Witness, accept, as_the_library, refused};
 use crate::case::{Case, CaseResult, Versions};
 use crate::check;
