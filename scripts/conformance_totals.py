@@ -19,7 +19,7 @@ VERSIONS = ("1.2", "1.3")
 OUTCOMES = ("passed", "verified_unsupported", "known_failure", "failed")
 # The report lists what ran; only this says what had to. It is the number of all cases, so that even
 # a single one that drops out of the suite is noticed: raise it when you add some.
-FEWEST_CASES = 402
+FEWEST_CASES = 405
 MOST_KNOWN_FAILURES = 0.05
 
 

@@ -7,7 +7,7 @@ use super::alerts::tampered;
 use crate::case::{Case, CaseResult};
 use crate::check;
 use crate::forge::{Forge, content_type};
-use crate::pair::Side;
+use crate::pair::{Pair, Side};
 use crate::scene::Scene;
 
 pub(super) const CASES: &[Case] = &[
@@ -23,7 +23,16 @@ pub(super) const CASES: &[Case] = &[
         items: &["seed-api 59", "behaviours 17"],
         ..Case::new("failures.outlive_the_transport", outlives_transport)
     },
+    Case {
+        rfc: "RFC 8446 5.2, RFC 5246 6.2.3",
+        clauses: &["K3", "K5"],
+        items: &["behaviours 81"],
+        ..Case::new("failures.header_of_a_record_and_a_write", header_and_write)
+    },
 ];
+
+/// The longest records of TLS 1.3 and of TLS 1.2, and those that are one byte too long.
+const LENGTHS: [u16; 4] = [0x4100, 0x4101, 0x4800, 0x4801];
 
 /// A record without room for what seals it: the peer's fault, whatever an engine calls it.
 fn too_short(scene: &Scene<'_>) -> CaseResult {
@@ -67,4 +76,43 @@ fn outlives_transport(scene: &Scene<'_>) -> CaseResult {
         check::equal("failure()", failure, Some(ErrorKind::Protocol))?;
     }
     Ok(())
+}
+
+/// Engines look at the header of a record that has yet to come, one at this call and one at that.
+/// Whichever refuses it, a write that was refused has sent nothing.
+fn header_and_write(scene: &Scene<'_>) -> CaseResult {
+    for side in Side::BOTH {
+        for length in LENGTHS {
+            let mut pair = scene.connected()?;
+            pair.ping_pong()?;
+            let [high, low] = length.to_be_bytes();
+            let header = [content_type::APPLICATION_DATA, 3, 3, high, low];
+            pair.wire.to(side).inject(&header);
+            pair.deliver()?;
+            check_write(&mut pair, side)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what is there, and writes: what a write took arrives, and of one that failed nothing does.
+fn check_write(pair: &mut Pair, side: Side) -> CaseResult {
+    let data = b"taken or not";
+    let taken = pair.pump_until("a write", |pair| {
+        let endpoint = pair.side(side);
+        let written = endpoint
+            .read(&mut [0; 8])
+            .and_then(|_| endpoint.write(data));
+        Ok(match written {
+            Ok(step) => Some(step.bytes).filter(|bytes| *bytes > 0),
+            Err(_) => Some(0),
+        })
+    })?;
+    if taken > 0 {
+        let received = pair.read_exact(side.other(), taken)?;
+        return check::same_bytes("of a write that was taken", &received, &data[..taken]);
+    }
+    let (received, end) = pair.read_to_end(side.other())?;
+    check::same_bytes("of a write that failed", &received, b"")?;
+    check::fails_with("the peer", end, ErrorKind::PeerAlert).map(drop)
 }

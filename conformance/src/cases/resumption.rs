@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tls_core::config::ClientAuthentication;
+use tls_core::iana::ProtocolVersion;
 use tls_core::{
     CertificateProblem, ClientConfig, DynContext, ErrorKind, Feature, ServerConfig, SessionOptions,
 };
@@ -69,6 +70,10 @@ const PER_VERSION: &[[Case; 2]] = &[
     per_version!(
         "another_name_or_key_starts_anew", other_name_or_key,
         rfc "RFC 8446 4.2.11, C.4", &["K12"], &["behaviours 146"]
+    ),
+    per_version!(
+        "another_version_starts_anew", other_version,
+        rfc "RFC 8446 2.2, 4.1.2, D.1", &["K12", "K10"], &["behaviours 146"], Tls12, Tls13
     ),
     per_version!(
         "client_authentication_is_not_bypassed", no_bypass,
@@ -280,6 +285,32 @@ fn other_name_or_key(scene: &Scene<'_>) -> CaseResult {
     let (_, resumed) = contexts.connect_as(scene, keyed)?;
     check::equal("with the same key again", resumed, true)?;
     check::equal("without a key again", contexts.connect(scene)?, true)
+}
+
+/// A name behind which not every server speaks the newest version.
+fn other_version(scene: &Scene<'_>) -> CaseResult {
+    let mut client = scene.client_config();
+    client.parameters.min_version = ProtocolVersion::TLS1_2;
+    client.parameters.max_version = ProtocolVersion::TLS1_3;
+    let mut contexts = Contexts::with(scene, client, scene.server_config())?;
+    contexts.twice(scene, "with the same version", true)?;
+    let other = if scene.is_tls13() {
+        ProtocolVersion::TLS1_2
+    } else {
+        ProtocolVersion::TLS1_3
+    };
+    let mut server = scene.server_config();
+    server.parameters.min_version = other;
+    server.parameters.max_version = other;
+    contexts.server = scene.backend.server(server)?;
+    let (pair, resumed) = contexts.connect_as(scene, scene.options())?;
+    let facts = pair.client.session().facts();
+    check::equal(
+        "the version",
+        facts.map(|facts| facts.protocol_version),
+        Some(other),
+    )?;
+    check::equal("with another version", resumed, false)
 }
 
 fn no_bypass(scene: &Scene<'_>) -> CaseResult {
