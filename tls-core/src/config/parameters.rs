@@ -28,8 +28,9 @@ pub struct Parameters {
     /// handshake that the peer starts: what they give is as ever, save that `write` may give
     /// `WantRead`, for nothing can be written between the first message of that handshake and the
     /// last. Only with secure renegotiation (RFC 5746); the peer is verified again; a renegotiation
-    /// that would change its certificate, or any other of the session's facts, is a fatal error; and
-    /// after the eighth that the peer has started, any more are refused. TLS 1.3 has none.
+    /// that would change its certificate, or another of the session's facts, is a fatal error, save
+    /// for the group, which stays told as the first handshake settled it; and after the eighth that
+    /// the peer has started, any more are refused. TLS 1.3 has none.
     pub allow_renegotiation: bool,
     /// Whether `shutdown` sends no close_notify and does not wait for the peer's. The peer can
     /// then not tell the end of the data from a truncation.
