@@ -65,30 +65,39 @@ impl Plain {
             return verdict;
         }
         let operation = Operation::Handshake;
-        let before = core.link.engine().bytes_received();
-        let outcome = self.call(core, E::handshake);
-        let after = core.link.engine().bytes_received();
-        match outcome.class {
-            Class::Done(_) => {
-                if let Err(error) = core.settle() {
-                    return fail(core, error);
+        loop {
+            let before = core.link.engine().bytes_received();
+            let outcome = self.call(core, E::handshake);
+            let after = core.link.engine().bytes_received();
+            return match outcome.class {
+                Class::Done(_) => {
+                    if let Err(error) = core.settle() {
+                        return fail(core, error);
+                    }
+                    Ok(core.complete_handshake())
                 }
-                Ok(core.complete_handshake())
-            }
-            waits @ (Class::WantRead | Class::WantWrite) => {
-                let bytes = usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX);
-                let warnings = core.link.engine().observed().warnings_received();
-                if let Err(excess) = core.limits.handshake(bytes, warnings) {
-                    return fail(core, overstepped(excess, Operation::Handshake));
+                waits @ (Class::WantRead | Class::WantWrite) => {
+                    let bytes = usize::try_from(after.saturating_sub(before)).unwrap_or(usize::MAX);
+                    let warnings = core.link.engine().observed().warnings_received();
+                    if let Err(excess) = core.limits.handshake(bytes, warnings) {
+                        return fail(core, overstepped(excess, operation));
+                    }
+                    // LibreSSL takes a few records that carry no message, and then ends the call,
+                    // whatever the socket holds.
+                    if waits == Class::WantRead && bytes > 0 {
+                        continue;
+                    }
+                    Ok(waited_for(waits))
                 }
-                Ok(waited_for(waits))
-            }
-            asks @ (Class::WantVerdict | Class::WantCertificate) => suspend(core, asks, operation),
-            Class::CloseNotify => {
-                let alert = AlertDescription::CLOSE_NOTIFY;
-                fail(core, Error::peer_alert(alert, Operation::Handshake))
-            }
-            _ => fail_with(core, &outcome, Operation::Handshake),
+                asks @ (Class::WantVerdict | Class::WantCertificate) => {
+                    suspend(core, asks, operation)
+                }
+                Class::CloseNotify => {
+                    let alert = AlertDescription::CLOSE_NOTIFY;
+                    fail(core, Error::peer_alert(alert, operation))
+                }
+                _ => fail_with(core, &outcome, operation),
+            };
         }
     }
 
