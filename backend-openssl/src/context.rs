@@ -228,6 +228,7 @@ impl Lowered {
         let mut ssl = Ssl::new(&self.context).map_err(failed())?;
         ssl.set_connect_state();
         verify::expect(&mut ssl, config, name.as_ref()).map_err(failed())?;
+        library::watch_selected_protocol(&mut ssl, &config.parameters.alpn).map_err(failed())?;
         if config.late_credentials {
             ffi::ask_for_certificate(&mut ssl);
         }

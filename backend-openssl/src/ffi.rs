@@ -10,6 +10,8 @@ mod certificate;
 mod configure;
 #[cfg(not(libressl))]
 mod elsewhere;
+#[cfg(libressl)]
+mod selected;
 
 use std::ffi::{c_int, c_long};
 use std::ptr;
@@ -32,6 +34,8 @@ pub(crate) use configure::{
 pub(crate) use configure::{
     client_hello_has, client_hello_server_name, offer_post_handshake_auth, set_session_id_context,
 };
+#[cfg(libressl)]
+pub(crate) use selected::watch_selected_protocol;
 
 /// The bindings, with what `openssl-sys` does not declare.
 mod c {

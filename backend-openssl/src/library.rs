@@ -8,7 +8,8 @@ use tls_core::{BuildInfo, Support};
 
 pub(crate) use this::{
     TRAITS, before_the_first_context, issue_no_tickets, meaning_here, offer_post_handshake_auth,
-    requested_server_name, takes_requests, verify_peers, watch_server_name,
+    requested_server_name, takes_requests, verify_peers, watch_selected_protocol,
+    watch_server_name,
 };
 
 /// What one library has and the other lacks.
@@ -111,6 +112,11 @@ mod this {
         context.set_verify_callback(mode, |good, peer| good && is_same_peer(peer));
     }
 
+    /// OpenSSL compares what a server selects with what was offered.
+    pub(crate) fn watch_selected_protocol(_: &mut SslRef, _: &[Vec<u8>]) -> Result<(), ErrorStack> {
+        Ok(())
+    }
+
     /// OpenSSL's reasons mean the same wherever they are met.
     pub(crate) fn meaning_here(
         _: &SslRef,
@@ -137,6 +143,7 @@ mod this {
 
     use super::Traits;
     use crate::ffi;
+    pub(crate) use crate::ffi::watch_selected_protocol;
     use crate::verify::is_same_peer;
 
     pub(crate) const TRAITS: Traits = Traits {

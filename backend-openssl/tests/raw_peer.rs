@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use backend_openssl::{OpenSsl, OpenSslContext};
-use common::{Pki, SERVER_NAME, capabilities, is_libressl, server_config, to};
+use common::{Pki, SERVER_NAME, capabilities, client_config, is_libressl, server_config, to};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::hash::MessageDigest;
@@ -23,8 +23,8 @@ use openssl::x509::{X509, X509Name};
 use tls_core::config::Roots;
 use tls_core::iana::{AlertDescription, ProtocolVersion};
 use tls_core::{
-    Backend, BufferSession, CertificateProblem, ChannelBinding, ClientConfig, Context, Error,
-    ErrorKind, Facts, Feature, Session, SessionOptions, SharedParameter, Status,
+    AlertDirection, Backend, BufferSession, CertificateProblem, ChannelBinding, ClientConfig,
+    Context, Error, ErrorKind, Facts, Feature, Session, SessionOptions, SharedParameter, Status,
 };
 
 /// Handshakes over a blocking stream, then closes: a session whose connection breaks off is not
@@ -102,6 +102,53 @@ fn a_weak_certificate_is_refused() {
             ErrorKind::Certificate(CertificateProblem::Weak),
             "{error}"
         );
+    }
+}
+
+/// RFC 7301 section 3.1: the server selects one of those that the client has offered. The library's
+/// server sends what its callback says.
+#[test]
+fn a_protocol_that_was_not_offered_is_refused() {
+    let pki = Pki::new();
+    for version in [ProtocolVersion::TLS1_2, ProtocolVersion::TLS1_3] {
+        for selected in [&b"mine"[..], b"other", b"min", b"mine1"] {
+            let mut server = SslContextBuilder::new(SslMethod::tls_server()).unwrap();
+            let leaf = pki.server();
+            server
+                .set_certificate(&X509::from_der(&leaf.certificate()).unwrap())
+                .unwrap();
+            let key = PKey::private_key_from_der(leaf.key.secret_der()).unwrap();
+            server.set_private_key(&key).unwrap();
+            server.set_alpn_select_callback(move |_, _| Ok(selected));
+            let mut config = client_config(&pki, version);
+            config.parameters.alpn = vec![b"first".to_vec(), b"mine".to_vec()];
+            let client = OpenSsl::new().client(config).expect("a client context");
+            let session = client.buffer_session(to(SERVER_NAME)).expect("a session");
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let ssl = Ssl::new(&server.build()).unwrap();
+            let peer = thread::spawn(move || ssl.accept(theirs).map(drop).is_ok());
+            let outcome = run(session, ours);
+            let told = peer.join().unwrap();
+            if selected == b"mine" {
+                assert_eq!(
+                    outcome.expect("a handshake").alpn.as_deref(),
+                    Some(selected)
+                );
+                continue;
+            }
+            let error = outcome.expect_err("a refusal");
+            assert!(!told, "{version}");
+            assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+            let alert = error.alert().expect("an alert");
+            assert_eq!(alert.direction, AlertDirection::Sent);
+            // RFC 7301 names none.
+            let alerts = [
+                AlertDescription::ILLEGAL_PARAMETER,
+                AlertDescription::UNSUPPORTED_EXTENSION,
+                AlertDescription::DECODE_ERROR,
+            ];
+            assert!(alerts.contains(&alert.description), "{error}");
+        }
     }
 }
 

@@ -17,7 +17,14 @@ pub fn select_alpn<'a>(protocols: &[Vec<u8>], offered: &'a [u8]) -> Option<&'a [
         .find_map(|protocol| Names(offered).find(|name| name == protocol))
 }
 
-/// The names in a client's list; ends early where the list is torn.
+/// Whether a server names nothing but what this list of a client's has; `extension` is the body of its
+/// extension. One that is torn is the library's to refuse.
+pub fn selects_offered(offered: &[u8], extension: &[u8]) -> bool {
+    let mut selected = Names(extension.get(2..).unwrap_or_default());
+    selected.all(|name| Names(offered).any(|own| own == name))
+}
+
+/// The names in a list; ends early where the list is torn.
 struct Names<'a>(&'a [u8]);
 
 impl<'a> Iterator for Names<'a> {
@@ -43,6 +50,19 @@ mod tests {
         assert_eq!(select_alpn(&own, &offered), Some(&b"h2"[..]));
         assert_eq!(select_alpn(&own[1..], &offered), Some(&b"http/1.1"[..]));
         assert_eq!(select_alpn(&[b"h3".to_vec()], &offered), None);
+    }
+
+    #[test]
+    fn only_what_was_offered_may_be_selected() {
+        let offered = b"\x08http/1.1\x02h2";
+        assert!(selects_offered(offered, b"\x00\x03\x02h2"));
+        for other in [&b"\x00\x03\x02h3"[..], b"\x00\x02\x01h", b"\x00\x04\x03h2c"] {
+            assert!(!selects_offered(offered, other), "{other:?}");
+        }
+        assert!(!selects_offered(b"", b"\x00\x03\x02h2"));
+        for torn in [&b""[..], b"\x00", b"\x00\x03", b"\x00\x03\x02h"] {
+            assert!(selects_offered(offered, torn), "{torn:?}");
+        }
     }
 
     #[test]

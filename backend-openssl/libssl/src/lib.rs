@@ -67,7 +67,7 @@ use tls_core::config::SocketTransport;
 use tls_core::pki_types::CertificateDer;
 use tls_core::{Role, Support};
 
-pub use alpn::{alpn_wire_format, select_alpn};
+pub use alpn::{alpn_wire_format, select_alpn, selects_offered};
 pub use bindings::first_finished;
 pub use bio::{bio_ctrl, bio_read, bio_write};
 pub use context::{EngineContext, Lowered, Side};
