@@ -38,7 +38,7 @@ pub(crate) fn client(config: Checked<ClientConfig>) -> Result<OpenSslContext> {
         library::offer_post_handshake_auth(&mut context);
     }
     verify::servers(&mut context, &config)?;
-    let store = configure(resumption::install_client(&mut context, &config.resumption))?;
+    let store = configure(resumption::install_client(&mut context, &config))?;
     Ok(lowered(context, Side::Client { config, store }))
 }
 

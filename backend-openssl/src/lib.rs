@@ -16,6 +16,8 @@
 //!
 //! LibreSSL starts no KeyUpdate, but answers those of the peer. It endures 100 messages after the
 //! handshake in an hour, whatever is between them, so its peer must not change keys more often.
+//! With a session of TLS 1.2 it offers nothing newer, and it resumes none of TLS 1.3: so clients resume
+//! only if TLS 1.2 is all that they may speak.
 
 #![deny(unsafe_code)]
 

@@ -8,7 +8,8 @@ use openssl::sha::Sha256;
 use openssl::ssl::{
     Ssl, SslContextBuilder, SslOptions, SslRef, SslSession, SslSessionCacheMode, SslVersion,
 };
-use tls_core::config::{ClientResumption, ServerConfig, ServerResumption, SessionOptions};
+use tls_core::config::{ClientConfig, ServerConfig, ServerResumption, SessionOptions};
+use tls_core::iana::ProtocolVersion;
 use tls_core::pki_types::ServerName;
 use tls_libssl::{BINDING, ClientStore, StoreKey};
 
@@ -18,9 +19,14 @@ use crate::{ffi, library};
 /// offer nothing and keep nothing.
 pub(crate) fn install_client(
     context: &mut SslContextBuilder,
-    resumption: &ClientResumption,
+    config: &ClientConfig,
 ) -> Result<Option<ClientStore<SslSession>>, ErrorStack> {
-    if !resumption.enabled {
+    let resumption = &config.resumption;
+    // LibreSSL offers no other version than that of the session it resumes, and has none of TLS 1.3:
+    // a server that speaks nothing older any more would be out of reach.
+    let resumes = library::TRAITS.tls13_resumption.is_available()
+        || config.parameters.max_version < ProtocolVersion::TLS1_3;
+    if !resumption.enabled || !resumes {
         context.set_session_cache_mode(SslSessionCacheMode::OFF);
         context.set_options(SslOptions::NO_TICKET);
         return Ok(None);

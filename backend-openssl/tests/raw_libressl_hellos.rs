@@ -190,6 +190,27 @@ fn libressl_takes_a_protocol_that_it_has_not_offered() {
     }
 }
 
+#[test]
+fn libressl_offers_no_newer_version_than_its_session_has() {
+    /// The extension supported_versions of a client that has both: RFC 8446 section 4.2.1.
+    const BOTH: [u8; 9] = [0, 43, 0, 5, 4, 3, 4, 3, 3];
+    let [client, _] = connected(SslVersion::TLS1_2, |_| {});
+    let session = client.ssl().session().expect("a session");
+    for resumes in [false, true] {
+        let context = SslContextBuilder::new(SslMethod::tls()).unwrap().build();
+        let mut ssl = Ssl::new(&context).unwrap();
+        ssl.set_connect_state();
+        if resumes {
+            // SAFETY: SSL_set_session(3): the session is one of a client.
+            unsafe { ssl.set_session(session).unwrap() };
+        }
+        let mut stream = SslStream::new(ssl, Transport::default()).unwrap();
+        let hello = said(&mut stream);
+        let both = hello.windows(BOTH.len()).any(|window| window == BOTH);
+        assert_eq!(both, !resumes);
+    }
+}
+
 /// Nor does it give a reason.
 #[test]
 fn libressl_sends_no_alert_for_a_record_without_its_nonce() {
