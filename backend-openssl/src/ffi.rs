@@ -75,6 +75,8 @@ mod c {
         pub(super) fn SSL_in_init(ssl: *const SSL) -> c_int;
         #[cfg(libressl)]
         pub(super) fn SSL_state(ssl: *const SSL) -> c_int;
+        #[cfg(libressl)]
+        pub(super) fn SSL_rstate_string(ssl: *const SSL) -> *const std::ffi::c_char;
         pub(super) fn SSL_renegotiate(ssl: *mut SSL) -> c_int;
         #[cfg(not(libressl))]
         pub(super) fn SSL_verify_client_post_handshake(ssl: *mut SSL) -> c_int;
@@ -302,6 +304,17 @@ impl OpenSslEngine {
         // no pointer; so are those for options in LibreSSL (SSL_CTX_set_options(3)).
         unsafe { c::SSL_ctrl(self.ssl.as_ptr(), command, mode, ptr::null_mut()) };
     }
+}
+
+/// `SSL_rstate_string`: whether the library has the header of a record and is about to read the rest.
+#[cfg(libressl)]
+pub(crate) fn reads_body(ssl: &openssl::ssl::SslRef) -> bool {
+    // SAFETY: the reference is to a valid SSL. SSL_rstate_string(3): "returns a 2-letter string
+    // indicating the current read state", which is static.
+    let state = unsafe { c::SSL_rstate_string(ssl.as_ptr()) };
+    // SAFETY: as above; it ends with a null.
+    let state = unsafe { std::ffi::CStr::from_ptr(state) };
+    state == c"RB"
 }
 
 impl Drop for OpenSslEngine {

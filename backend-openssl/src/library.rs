@@ -248,6 +248,13 @@ mod this {
         sent: Option<AlertDescription>,
         reason: Option<c_int>,
     ) -> Option<(ErrorKind, &'static str)> {
+        // It takes a few lengths more than it has room for.
+        if sent.is_none() && reason == Some(TRAITS.internal_error) && ffi::reads_body(ssl) {
+            return Some((
+                ErrorKind::Protocol,
+                "the peer sent a record that is too long",
+            ));
+        }
         let state = ssl.state_string();
         let (unshared, sentence) = match (sent, reason) {
             (Some(AlertDescription::NO_APPLICATION_PROTOCOL), _) => (

@@ -80,6 +80,7 @@ pub(crate) struct Moved<R> {
 pub(crate) struct Link<E> {
     engine: E,
     shared: SharedBox,
+    attached: bool,
 }
 
 /// Owns the memory by a raw pointer: a `Box` would claim to be the only way to reach it.
@@ -108,6 +109,7 @@ impl<E: LibSsl> Link<E> {
         Self {
             engine,
             shared: SharedBox(NonNull::from(Box::leak(shared))),
+            attached: false,
         }
     }
 
@@ -116,10 +118,16 @@ impl<E: LibSsl> Link<E> {
         let data = self.shared.0.as_ptr().cast::<c_void>();
         // SAFETY: the memory is freed after the engine, which is dropped first.
         if unsafe { self.engine.attach(data) } {
+            self.attached = true;
             return Ok(());
         }
         Err(Error::new(ErrorKind::Backend, Operation::CreateSession)
             .with_detail("the library cannot make a BIO"))
+    }
+
+    /// Whether the engine has this transport, and no descriptor that it reads by itself.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attached
     }
 
     pub(crate) fn engine(&self) -> &E {

@@ -27,7 +27,7 @@ impl<E: Engine> Core<E> {
         }
         match outcome.class {
             // LibreSSL says nothing at all of such a record.
-            Class::EndOfTransport if self.ends_too_short() => {
+            Class::EndOfTransport if self.ends_too_short(outcome) => {
                 Error::new(ErrorKind::Protocol, operation).with_detail(TOO_SHORT)
             }
             Class::EndOfTransport if self.link.engine().observed().alert_sent().is_none() => {
@@ -71,13 +71,17 @@ impl<E: Engine> Core<E> {
     }
 
     /// Whether the record that the library was given whole cannot have been sealed by what TLS 1.2
-    /// has, and it sent no alert.
-    fn ends_too_short(&self) -> bool {
+    /// has, and it sent no alert. Where it reads by itself, this is all that it has no words for.
+    fn ends_too_short(&self, outcome: &Outcome) -> bool {
         let framing = self.link.wire().framing();
         let sent = self.link.engine().observed().alert_sent();
         let mut facts = self.lifecycle.facts().into_iter();
         let tls12 = facts.all(|facts| facts.protocol_version == ProtocolVersion::TLS1_2);
-        tls12 && framing.too_short() && !framing.in_record() && sent.is_none()
+        let too_short = match self.link.is_attached() {
+            true => framing.too_short() && !framing.in_record(),
+            false => outcome.speechless,
+        };
+        tls12 && too_short && sent.is_none()
     }
 
     /// Whether the last record that came cannot have been sealed.

@@ -20,6 +20,9 @@ pub(crate) struct Outcome {
     /// which is an earlier call's if the library made none. Means something only if the library
     /// itself uses the descriptor.
     pub(crate) interrupted: bool,
+    /// The library fails and gives no reason, where it would answer 0 at the end of its transport.
+    /// Means something only if the library itself uses the descriptor.
+    pub(crate) speechless: bool,
 }
 
 /// Calls the library once: clears the thread's error queue, calls, saves errno, asks for the error,
@@ -66,6 +69,7 @@ pub(crate) fn enter<E: LibSsl>(
             codes,
             interrupted: matches!(class, Class::WantRead | Class::WantWrite)
                 && is_interrupted(errno),
+            speechless: class == Class::EndOfTransport && ret < 0,
         },
         consumed: moved.consumed,
         produced: moved.produced,
