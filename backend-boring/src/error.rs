@@ -35,11 +35,20 @@ impl Diagnose for BoringEngine {
 
     /// `SSL_R_WRONG_CURVE` is the fault of a server that chooses what was not offered, or of nobody:
     /// in TLS 1.2 it is also what a server says without a common group. The alert tells which.
+    ///
+    /// A handshake message where a ChangeCipherSpec is due, behind another in one record, is an
+    /// internal error to the library, which it says to the peer too (`tls_can_accept_handshake_data`).
     fn meaning_here(
         &self,
         sent: Option<AlertDescription>,
         reason: Option<c_int>,
     ) -> Option<(ErrorKind, &'static str)> {
+        let state = self.ssl().state_string_long();
+        let awaited = state.ends_with("process_change_cipher_spec");
+        if awaited && reason == Some(c::ERR_R_INTERNAL_ERROR) {
+            let sentence = "a handshake message came in place of a ChangeCipherSpec";
+            return Some((ErrorKind::Protocol, sentence));
+        }
         let unshared = sent == Some(AlertDescription::HANDSHAKE_FAILURE)
             && reason == Some(c::SSL_R_WRONG_CURVE);
         unshared.then_some((
