@@ -45,19 +45,20 @@ fn failure_behind(kind: u8) -> Error {
     let mut input = Vec::new();
     for turn in 0..8 {
         let mut output = vec![0; 16 * 1024];
-        let session = &mut sessions[turn % 2];
-        let mut produced = 0;
-        while !input.is_empty() || produced == 0 {
-            let progress = match session.handshake(&mut input, &mut output[produced..]) {
+        let (mut taken, mut produced) = (0, 0);
+        loop {
+            let session = &mut sessions[turn % 2];
+            let progress = match session.handshake(&mut input[taken..], &mut output[produced..]) {
                 Ok(progress) => progress,
                 Err(error) => return error,
             };
-            input.drain(..progress.consumed);
+            taken += progress.consumed;
             produced += progress.produced;
-            if progress.status == Status::WantRead && input.is_empty() {
+            if progress.status != Status::WantWrite {
                 break;
             }
         }
+        assert_eq!(taken, input.len(), "a side that waits has taken all");
         input = output[..produced].to_vec();
         extend_record(&mut input, kind);
     }
